@@ -1,0 +1,80 @@
+/**
+ * Where everything of one instance of berth lies. `BERTH_ROOT=DIR` sets a whole instance apart: its files below
+ * DIR, its cgroups, bridge and nft table under names derived from DIR, so that two instances never meet.
+ */
+import { createHash } from "node:crypto";
+import { resolve } from "node:path";
+
+export type Instance = {
+  /** Eight hex digits derived from BERTH_ROOT, or "" for the host's own instance. */
+  readonly tag: string;
+  readonly etc: string;
+  readonly lib: string;
+  readonly run: string;
+  readonly log: string;
+  /** Name of the cgroup below each hierarchy's mount point. */
+  readonly cgroup: string;
+  readonly bridge: string;
+  readonly nftTable: string;
+  /** Prefix of host side link names; at most 15 bytes with what follows. */
+  readonly linkPrefix: string;
+};
+
+/** The instance that an environment names. Throws nothing; DIR is made absolute. */
+export function instanceOf(root: string | undefined): Instance {
+  if (root === undefined || root === "") {
+    return {
+      tag: "",
+      etc: "/etc/berth",
+      lib: "/var/lib/berth",
+      run: "/run/berth",
+      log: "/var/log/berth",
+      cgroup: "berth",
+      bridge: "berth0",
+      nftTable: "berth",
+      linkPrefix: "bv",
+    };
+  }
+  const dir = resolve(root);
+  const tag = createHash("sha256").update(dir).digest("hex").slice(0, 8);
+  return {
+    tag,
+    etc: `${dir}/etc`,
+    lib: `${dir}/var/lib`,
+    run: `${dir}/run`,
+    log: `${dir}/var/log`,
+    cgroup: `berth-${tag}`,
+    bridge: `br-${tag}`,
+    nftTable: `berth_${tag}`,
+    linkPrefix: `b${tag.slice(0, 4)}`,
+  };
+}
+
+/** The instance of this process. */
+export const instance: Instance = instanceOf(process.env.BERTH_ROOT);
+
+/** Paths of one container. */
+export function containerPaths(name: string, at: Instance = instance) {
+  const dir = `${at.lib}/containers/${name}`;
+  const run = `${at.run}/${name}`;
+  return {
+    dir,
+    config: `${dir}/config.yaml`,
+    compiled: `${dir}/config.compiled`,
+    state: `${dir}/state.json`,
+    intent: `${dir}/intent.json`,
+    lock: `${at.run}/.lock/${name}`,
+    run,
+    init: `${run}/init`,
+    exit: `${run}/exit`,
+    attach: `${run}/attach`,
+    keeperSocket: `${run}/keeper.sock`,
+    consoleLog: `${at.log}/${name}.console.log`,
+  } as const;
+}
+
+export const eventsPath = (at: Instance = instance): string => `${at.log}/events.jsonl`;
+export const templatesDir = (at: Instance = instance): string => `${at.lib}/templates`;
+export const poolDir = (at: Instance = instance): string => `${at.lib}/pool`;
+export const cacheDir = (at: Instance = instance): string => `${at.lib}/cache`;
+export const leasesDir = (at: Instance = instance): string => `${at.lib}/leases`;

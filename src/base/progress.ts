@@ -1,0 +1,25 @@
+/**
+ * One object through every long operation: what is being done, how far it is, and whether to give up.
+ * Operations emit typed events; rendering them (terminal, plain lines, JSON) is the CLI's.
+ */
+
+export type ProgressEvent =
+  | { readonly type: "step"; readonly label: string }
+  | {
+      readonly type: "advance";
+      readonly label: string;
+      readonly done: number;
+      readonly total: number | undefined;
+      readonly unit: "bytes" | "items" | "percent";
+    }
+  | { readonly type: "note"; readonly text: string }
+  | { readonly type: "warning"; readonly text: string };
+
+export type Progress = {
+  readonly emit: (event: ProgressEvent) => void;
+  /** Aborted by Ctrl-C; long operations look at it and undo. */
+  readonly signal: AbortSignal;
+};
+
+/** Progress that nobody watches. */
+export const silent: Progress = { emit: () => {}, signal: new AbortController().signal };
