@@ -1,0 +1,122 @@
+/* plan.h - the launch plan: what berth-launch is told to do.
+ *
+ * A plan is written by TypeScript (src/launch/encode.ts) and read once, as a whole. Little endian:
+ *
+ *   header   8 bytes "BERTHPLN", u32 version, u32 size of the whole plan, u32 number of records, u32 zero
+ *   record   u16 op, u16 argc, u32 size of its arguments
+ *   argument u32 length, the bytes, one NUL that is not counted
+ *
+ * Every length is checked against what is left before anything is looked at. Text arguments hold no NUL;
+ * numbers are decimal text; only arguments marked (binary) may hold any byte. An unknown op is an error:
+ * a plan is never half understood. src/launch/ops.ts mirrors the table below; a test keeps them equal.
+ */
+#ifndef BERTH_PLAN_H
+#define BERTH_PLAN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+	PLAN_VERSION = 1,
+	PLAN_MAX_SIZE = 1 << 20,
+	PLAN_MAX_RECORDS = 4096,
+	PLAN_MAX_ARGS = 256,
+};
+
+enum plan_op {
+	/* What is started. */
+	OP_NAME = 1,        /* name: for messages only */
+	OP_NAMESPACES = 2,  /* any of: user pid mnt uts ipc net cgroup */
+	OP_IDMAP = 3,       /* "u"|"g", first inside, first outside, count */
+	OP_INIT = 4,        /* argv... */
+	OP_ENV = 5,         /* KEY=VALUE... : the whole environment of init */
+	OP_HOSTNAME = 6,    /* name */
+	OP_RUNDIR = 7,      /* directory (exists, 0700): init, exit, loop records and keeper.sock live there */
+	OP_CONSOLE = 8,     /* log file, bytes before it is rotated, uid, gid of the slave, rows, columns */
+	OP_REBOOT = 9,      /* argv... that the keeper execs, lock on fd 3, when the guest asked for a reboot */
+	OP_EVENTS = 10,     /* file to which the keeper appends one JSON line an event */
+	OP_TRACE = 11,      /* no argument: print "trace STEP MICROSECONDS" lines on the status fd */
+
+	/* Cgroups and devices: before the clone. */
+	OP_CGROUP_JOIN = 20,   /* "v1"|"v2", directory: the guest's. v1: 0 to tasks; v2: CLONE_INTO_CGROUP */
+	OP_CGROUP_KEEPER = 21, /* "v1"|"v2", directory: where the keeper goes after the clone */
+	OP_CGROUP_REMOVE = 22, /* directory tree that the keeper removes once the guest has ended */
+	OP_OOM_EVENTS = 23,    /* "v1"|"v2", file with an "oom_kill N" line (memory.oom_control, memory.events) */
+	OP_DEVICE_BPF = 24,    /* cgroup v2 directory, program (binary, struct bpf_insn[]) */
+
+	/* The root file system: made by the host in a mount namespace of the keeper's own. "@ID/..." names a
+	 * path below a mount made by an earlier LOOP or BIND record. */
+	OP_SCRATCH = 30,    /* directory on which a tmpfs is mounted (privately) to hold these mounts */
+	OP_LOOP = 31,       /* id, image file, fstype, mount options (comma separated, may be empty), "dio"|"" */
+	OP_BIND = 32,       /* id, source directory, any of: ro idmap rec : a clone of source, ids shifted by the guest's map */
+	OP_OWNED_DIR = 33,  /* "@ID/path", octal mode, uid, gid: made if missing, mode and owner put right */
+	OP_ROOT_OVERLAY = 34, /* KEY=VALUE or KEY ... : fsconfig of an overlay; the guest's root. Must be read-write after mounting */
+	OP_ROOT_BIND = 35,  /* source "@ID/path" or path, any of: ro idmap : a directory tree as root instead */
+
+	/* Inside the new root, done by the host (openat2 below the root, no symlinks followed). */
+	OP_NODE = 36,       /* path, "c"|"b", major, minor, octal mode, uid, gid: made again if it is anything else */
+	OP_DIR = 37,        /* path, octal mode, uid, gid: a directory, made if missing */
+	OP_SYMLINK = 38,    /* path, target, uid, gid: made again if it is anything else */
+
+	/* Mounts of the guest: done by the guest-to-be inside its namespaces, in order. Targets are below the root. */
+	OP_MOUNT = 40,      /* fstype, target, attributes (comma separated: ro nosuid nodev noexec relatime noatime nosymfollow), KEY=VALUE or KEY ... */
+	OP_BIND_SELF = 41,  /* target: a bind mount of it onto itself */
+	OP_BIND_HOST = 42,  /* host source, target, attributes as in MOUNT plus: idmap rec : made by the host, moved in */
+	OP_BIND_CONSOLE = 43, /* target directory for the keeper's devpts */
+	OP_MASK = 44,       /* path: a file gets an unreadable empty file over it, a directory an empty read-only tmpfs; absent is fine */
+	OP_READONLY = 45,   /* path: bound onto itself read-only; absent is fine */
+	OP_FILE = 46,       /* path, octal mode, "always"|"missing"|"empty", content (binary): written with the guest's ids */
+	OP_SYSCTL = 47,     /* path below /proc/sys with slashes, value, "must"|"may" */
+	OP_ROOT_SHARED = 48, /* no argument: make / rshared, as systemd will */
+
+	/* Init's confinement: applied last. */
+	OP_RLIMIT = 50,     /* number of the resource, soft, hard ("max" for infinity) */
+	OP_OOM_SCORE = 51,  /* oom_score_adj */
+	OP_CAPS = 52,       /* number of each capability that stays in the bounding set */
+	OP_NO_NEW_PRIVS = 53,
+	OP_SECCOMP = 54,    /* program (binary, struct sock_filter[]) */
+	OP_APPARMOR = 55,   /* profile for exec */
+
+	/* Network: done by the host between clone and exec. */
+	OP_VETH = 60,       /* host ifname, guest ifname, guest ifindex, guest MAC, host MAC, MTU ("" default), bridge ("" none) */
+	OP_ADDRESS = 61,    /* guest ifname, address/prefix (v4 or v6) */
+	OP_ROUTE = 62,      /* guest ifname, gateway, "default" or destination/prefix */
+	OP_LINK_UP = 63,    /* guest ifname */
+
+	/* Attach only (RUNDIR/attach also holds NAME NAMESPACES ENV CAPS NO_NEW_PRIVS SECCOMP APPARMOR RLIMIT OOM_SCORE, CGROUP_JOIN for v1). */
+	OP_CGROUP_LIKE_INIT = 70, /* cgroup2 mount point, path below it that init's cgroup must start with */
+};
+
+struct plan_arg {
+	const char *data; /* NUL terminated */
+	uint32_t len;
+};
+
+struct plan_record {
+	uint16_t op;
+	uint16_t argc;
+	struct plan_arg *args;
+};
+
+struct plan {
+	struct plan_record *records;
+	uint32_t count;
+	struct plan_arg *pool; /* all arguments; records point into it */
+	char *buf;             /* the plan's bytes; arguments point into it */
+};
+
+/* Parses size bytes of buf (takes it over: plan_free frees it). Returns 0, or -1 with *why saying what is wrong. */
+int plan_parse(char *buf, size_t size, struct plan *out, const char **why);
+/* Reads a whole plan from fd. Same result; a read error leaves errno and *why. */
+int plan_read(int fd, struct plan *out, const char **why);
+void plan_free(struct plan *p);
+
+/* First record of an op, or NULL. */
+const struct plan_record *plan_find(const struct plan *p, enum plan_op op);
+
+/* Decimal (or octal) text to number: whole text, no sign, at most max. Returns false on anything else. */
+bool plan_u64(const struct plan_arg *a, uint64_t max, uint64_t *out);
+bool plan_octal(const struct plan_arg *a, uint32_t max, uint32_t *out);
+
+#endif
