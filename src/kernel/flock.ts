@@ -1,0 +1,17 @@
+/** flock(2): advisory locks that belong to the open file description, so that a child that inherits the fd holds them too. */
+import { errno, libc } from "./libc.ts";
+
+const LOCK_EX = 2;
+const LOCK_NB = 4;
+const EINTR = 4;
+const EWOULDBLOCK = 11;
+
+/** Takes the exclusive lock without waiting. False when somebody else has it. */
+export function tryLock(fd: number): boolean {
+  for (;;) {
+    if (libc().flock(fd, LOCK_EX | LOCK_NB) === 0) return true;
+    const code = errno();
+    if (code === EWOULDBLOCK) return false;
+    if (code !== EINTR) throw new Error(`flock: errno ${code}`);
+  }
+}
