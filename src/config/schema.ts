@@ -1,0 +1,231 @@
+/**
+ * The settings of a container. This table is the only place that knows them: the parser, `berth set`, the defaults
+ * and the reference in the manual (docs/reference/config.md) are all made from it.
+ */
+import * as v from "valibot";
+import {
+  countLimit,
+  cpuLimit,
+  duration,
+  flag,
+  hostname,
+  ipv4,
+  nameserver,
+  plainText,
+  signal,
+  sizeLimit,
+} from "./values.ts";
+
+const described = <S extends v.GenericSchema>(schema: S, description: string, example: string) =>
+  v.pipe(schema, v.metadata({ example }), v.description(description));
+
+const MiB = 2 ** 20;
+const TiB = 2 ** 40;
+
+const addressWithPrefix = v.pipe(
+  v.string("it must be text"),
+  v.regex(
+    /^(auto|(\d{1,3}\.){3}\d{1,3}(\/([89]|[12]\d|30))?)$/,
+    "it is not an address; write auto, 10.1.2.3 or 10.1.2.3/24",
+  ),
+  v.check(
+    (text) =>
+      text === "auto" ||
+      text
+        .split("/")[0]
+        ?.split(".")
+        .every((part) => Number(part) <= 255) === true,
+    "it is not an address; each of its four numbers is at most 255",
+  ),
+);
+
+const networkSchema = v.strictObject({
+  mode: v.optional(
+    described(
+      v.picklist(["bridge", "none"], "it must be bridge or none"),
+      "`bridge`: a link of its own to the host's bridge, address and NAT; `none`: loopback only.",
+      "bridge",
+    ),
+    "bridge",
+  ),
+  address: v.optional(
+    described(
+      addressWithPrefix,
+      "IPv4 address; `auto` takes a free one of the bridge's subnet at creation.",
+      "10.1.2.3",
+    ),
+    "auto",
+  ),
+  gateway: v.optional(described(ipv4, "Default gateway; the bridge's own address when absent.", "10.1.0.1")),
+  dns: v.optional(
+    described(
+      v.pipe(
+        v.array(nameserver, "it must be a list of addresses"),
+        v.maxLength(3, "at most three name servers"),
+      ),
+      "Name servers for the guest's resolv.conf; the host's when absent.",
+      "[9.9.9.9]",
+    ),
+  ),
+  search: v.optional(
+    described(
+      v.array(hostname, "it must be a list of domains"),
+      "Search domains for resolv.conf.",
+      "[example.org]",
+    ),
+  ),
+  mtu: v.optional(
+    described(countLimit(576, 65535), "MTU of the guest's link; the bridge's when absent.", "1400"),
+  ),
+});
+
+const stopSchema = v.strictObject({
+  signal: v.optional(
+    described(signal, "Signal that asks init to shut down; the template knows it when absent.", "RTMIN+3"),
+  ),
+  timeout: v.optional(described(duration(0, 3600), "How long a stop waits before it kills.", "60s"), "60s"),
+});
+
+const keyName = (pattern: RegExp, message: string) => v.pipe(v.string(), v.regex(pattern, message));
+
+export const containerSchema = v.strictObject({
+  template: described(plainText(128), "Template the container was made from, by name.", "debian-13"),
+  description: v.optional(described(plainText(256), "A word about what it is for.", "shop front end")),
+  ctid: v.optional(
+    described(
+      countLimit(1, 2 ** 31 - 1),
+      "Number for those who come from OpenVZ; a name for `berth` too.",
+      "101",
+    ),
+  ),
+  hostname: v.optional(
+    described(hostname, "Host name in the guest; the container's name when absent.", "web1"),
+  ),
+  memory: v.optional(
+    described(
+      sizeLimit(4 * MiB, 4096 * TiB),
+      "Memory limit; at it the guest's largest process is killed.",
+      "512M",
+    ),
+  ),
+  swap: v.optional(
+    described(
+      sizeLimit(0, 4096 * TiB),
+      "Swap on top of memory; 0 when memory is limited and this is absent.",
+      "1G",
+    ),
+  ),
+  cpus: v.optional(described(cpuLimit, "Processors' worth of time at most.", "1.5")),
+  "cpu-weight": v.optional(
+    described(countLimit(1, 10000), "Share of time when processors are scarce; 100 is usual.", "200"),
+  ),
+  pids: v.optional(described(countLimit(8, 4194304), "Processes and threads at most.", "500"), "4096"),
+  disk: v.optional(
+    described(sizeLimit(16 * MiB, 64 * TiB), "Disk space for what the container changes.", "10G"),
+    "10G",
+  ),
+  inodes: v.optional(
+    described(countLimit(1000, 2 ** 31), "Files at most for what the container changes.", "500k"),
+  ),
+  network: v.optional(networkSchema, {}),
+  init: v.optional(
+    described(
+      v.pipe(
+        v.array(plainText(4096), "it must be a list: the program and its arguments"),
+        v.minLength(1, "it must name a program"),
+        v.check((argv) => argv[0]?.startsWith("/") === true, "its first word must be an absolute path"),
+      ),
+      "Program that runs as PID 1, and its arguments.",
+      "[/sbin/init]",
+    ),
+    () => ["/sbin/init"],
+  ),
+  environment: v.optional(
+    described(
+      v.record(
+        keyName(/^[A-Za-z_][A-Za-z0-9_]*$/, "it is not a variable's name; use letters, digits and _"),
+        plainText(4096),
+        "it must be a map of names to values",
+      ),
+      "Environment of init and of commands run by `exec`.",
+      "{LANG: C.UTF-8}",
+    ),
+    () => ({}),
+  ),
+  stop: v.optional(stopSchema, {}),
+  sysctl: v.optional(
+    described(
+      v.record(
+        keyName(
+          /^(net\.[a-z0-9_./-]+|kernel\.(shm|msg|sem)[a-z_]*|fs\.mqueue\.[a-z_]+|user\.[a-z_]+)$/,
+          "it is not a setting of the guest's own namespaces; net.*, kernel.shm*, kernel.msg*, kernel.sem, fs.mqueue.* and user.* are",
+        ),
+        plainText(256),
+        "it must be a map of names to values",
+      ),
+      "Kernel settings of the guest's own namespaces, set before init runs.",
+      "{net.ipv4.ip_forward: 1}",
+    ),
+    () => ({}),
+  ),
+  privileged: v.optional(
+    described(
+      flag,
+      "No user namespace: root in the guest is root on the host. Only for guests you trust.",
+      "false",
+    ),
+    false,
+  ),
+  "no-new-privs": v.optional(
+    described(flag, "Set-uid programs gain nothing in the guest (sudo and ping stop working).", "false"),
+    false,
+  ),
+});
+
+/** What a container's config.yaml says, after defaults: sizes in bytes, durations in seconds, undefined for no limit. */
+export type ContainerConfig = v.InferOutput<typeof containerSchema>;
+
+/** Settings of the host, /etc/berth/berth.yaml; all optional. */
+export const hostSchema = v.strictObject({
+  storage: v.optional(
+    described(
+      v.picklist(["image", "plain"], "it must be image or plain"),
+      "Storage driver for new containers; the best that works here when absent.",
+      "image",
+    ),
+  ),
+  mirror: v.optional(
+    described(
+      plainText(512),
+      "Package mirror for template builds; the host's own when absent.",
+      "http://deb.debian.org/debian",
+    ),
+  ),
+  network: v.optional(
+    v.strictObject({
+      subnet: v.optional(
+        described(
+          v.pipe(
+            v.string("it must be text"),
+            v.regex(
+              /^(\d{1,3}\.){3}\d{1,3}\/(8|9|1\d|2[0-8])$/,
+              "it is not a subnet; write such as 10.62.0.0/16",
+            ),
+          ),
+          "Subnet of the bridge; a free one is chosen when absent.",
+          "10.62.0.0/16",
+        ),
+      ),
+      dns: v.optional(
+        described(
+          v.array(nameserver, "it must be a list of addresses"),
+          "Name servers for guests; the host's when absent.",
+          "[9.9.9.9]",
+        ),
+      ),
+    }),
+    {},
+  ),
+});
+
+export type HostConfig = v.InferOutput<typeof hostSchema>;
