@@ -1,0 +1,32 @@
+/** What a cgroup driver does for one container; v1/hybrid and v2 stand behind this interface. */
+import type { PlanRecord } from "../kernel/plan.ts";
+import type { DeviceRule } from "./devices.ts";
+import type { Limits } from "./limits.ts";
+
+export type Usage = {
+  /** Bytes; undefined where the host does not count them. */
+  readonly memory: number | undefined;
+  readonly swap: number | undefined;
+  /** Seconds of CPU time since the start. */
+  readonly cpuSeconds: number | undefined;
+  readonly pids: number | undefined;
+  /** Processes the kernel killed for want of memory. */
+  readonly oomKills: number | undefined;
+};
+
+export type CgroupDriver = {
+  readonly version: "v2" | "v1" | "hybrid";
+  /** Makes the container's cgroups with limits and device rules, the guest's root owned by `baseUid`. Idempotent. */
+  readonly prepare: (name: string, limits: Limits, devices: readonly DeviceRule[], baseUid: number) => void;
+  /** Changes limits while it runs. */
+  readonly update: (name: string, limits: Limits) => void;
+  /** Removes the container's cgroups; nothing may run in them. Removing what is not there is fine. */
+  readonly remove: (name: string) => void;
+  readonly usage: (name: string) => Usage;
+  readonly setFrozen: (name: string, frozen: boolean) => void;
+  readonly isFrozen: (name: string) => boolean;
+  /** Records for `start`: where the guest and the keeper go, what is removed afterwards, device program. */
+  readonly startRecords: (name: string, devices: readonly DeviceRule[]) => readonly PlanRecord[];
+  /** Records for `attach`. */
+  readonly attachRecords: (name: string) => readonly PlanRecord[];
+};

@@ -1,0 +1,56 @@
+/** Small work on cgroup directories that both drivers share. */
+import { mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
+import { errnoOf } from "../base/errors.ts";
+
+/** Where keepers live, beside the containers; no container can have this name. */
+export const KEEPERS = "_keepers";
+
+/** Makes a directory if it is missing; true when it was made now. */
+export function makeCgroup(path: string): boolean {
+  try {
+    mkdirSync(path);
+    return true;
+  } catch (error) {
+    if (errnoOf(error) === "EEXIST") return false;
+    throw error;
+  }
+}
+
+/** Removes a cgroup and all below it. Fails with EBUSY while something runs there. */
+export function removeCgroup(path: string): void {
+  try {
+    for (const entry of readdirSync(path, { withFileTypes: true })) {
+      if (entry.isDirectory()) removeCgroup(`${path}/${entry.name}`);
+    }
+    rmdirSync(path);
+  } catch (error) {
+    if (errnoOf(error) !== "ENOENT") throw error;
+  }
+}
+
+/** Content of a cgroup file without the newline, or undefined when there is no such file or cgroup. */
+export function readCgroup(path: string): string | undefined {
+  try {
+    return readFileSync(path, "utf8").trimEnd();
+  } catch (error) {
+    const errno = errnoOf(error);
+    if (errno === "ENOENT" || errno === "ENODEV") return undefined;
+    throw error;
+  }
+}
+
+/** The number in a file, or undefined for `max` or no file. */
+export function readNumber(path: string): number | undefined {
+  const text = readCgroup(path);
+  return text === undefined || !/^\d+$/.test(text) ? undefined : Number(text);
+}
+
+/** The number behind `key` in a flat keyed file such as memory.events. */
+export function readKeyed(path: string, key: string): number | undefined {
+  const line = readCgroup(path)
+    ?.split("\n")
+    .find((candidate) => candidate.startsWith(`${key} `));
+  return line === undefined ? undefined : Number(line.slice(key.length + 1));
+}
+
+export const writeCgroup = (path: string, value: string): void => writeFileSync(path, value);

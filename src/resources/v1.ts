@@ -1,0 +1,146 @@
+/**
+ * cgroup v1 and hybrid: a directory per controller's hierarchy. The guest sees none of them: where a v2 hierarchy
+ * exists beside them (hybrid) it is the guest's own root, and without one the guest has no cgroup file system.
+ */
+import { existsSync } from "node:fs";
+import { BerthError, errnoOf } from "../base/errors.ts";
+import { v1DeviceLines } from "./devices.ts";
+import type { CgroupDriver } from "./driver.ts";
+import type { CgroupLayout } from "./layout.ts";
+import { type CgroupWrite, type Limits, v1Writes } from "./limits.ts";
+import { KEEPERS, makeCgroup, readCgroup, readKeyed, readNumber, removeCgroup, writeCgroup } from "./tree.ts";
+import { delegate } from "./v2.ts";
+
+export function v1Driver(layout: CgroupLayout, parent: string): CgroupDriver {
+  const mountOf = (controller: string): string | undefined =>
+    layout.v1.find(({ controllers }) => controllers.includes(controller))?.mount;
+  const dir = (controller: string, name: string): string | undefined => {
+    const mount = mountOf(controller);
+    return mount === undefined ? undefined : `${mount}/${parent}/${name}`;
+  };
+  const v2Dir = (name: string): string | undefined =>
+    layout.v2 === undefined ? undefined : `${layout.v2}/${parent}/${name}`;
+  const allDirs = (name: string): string[] => [
+    ...layout.v1.map(({ mount }) => `${mount}/${parent}/${name}`),
+    ...(layout.v2 === undefined ? [] : [`${layout.v2}/${parent}/${name}`]),
+  ];
+
+  const prepareTop = (): void => {
+    if (allDirs(KEEPERS).every((path) => existsSync(path))) return;
+    for (const { mount, controllers } of layout.v1) {
+      const top = `${mount}/${parent}`;
+      makeCgroup(top);
+      if (controllers.includes("cpuset")) {
+        // A v1 cpuset is empty until told; its children copy it once clone_children is on.
+        for (const file of ["cpuset.cpus", "cpuset.mems"])
+          writeCgroup(`${top}/${file}`, readCgroup(`${mount}/${file}`) ?? "");
+        writeCgroup(`${top}/cgroup.clone_children`, "1");
+      }
+      if (controllers.includes("memory") && readCgroup(`${top}/memory.use_hierarchy`) === "0") {
+        writeCgroup(`${top}/memory.use_hierarchy`, "1");
+      }
+      makeCgroup(`${top}/${KEEPERS}`);
+    }
+    if (layout.v2 !== undefined) {
+      makeCgroup(`${layout.v2}/${parent}`);
+      makeCgroup(`${layout.v2}/${parent}/${KEEPERS}`);
+    }
+  };
+
+  const write = (name: string, { controller, file, value, optional }: CgroupWrite): void => {
+    const path = dir(controller, name);
+    if (path === undefined) return;
+    try {
+      writeCgroup(`${path}/${file}`, value);
+    } catch (error) {
+      const errno = errnoOf(error);
+      if (optional && errno === "ENOENT") return;
+      if (errno === "EBUSY" && controller === "memory") {
+        throw new BerthError(
+          "container.busy",
+          `${name}: memory cannot be limited to ${value} bytes: the guest uses more and the kernel cannot take it back`,
+          "free memory in the guest, or choose a larger limit",
+          error,
+        );
+      }
+      throw error;
+    }
+  };
+  const writeLimits = (name: string, limits: Limits): void => {
+    const current = readNumber(`${dir("memory", name)}/memory.limit_in_bytes`) ?? 0;
+    const raise = limits.memory === undefined || limits.memory > current;
+    for (const one of v1Writes(limits, raise)) write(name, one);
+  };
+
+  return {
+    version: layout.v2 === undefined ? "v1" : "hybrid",
+    prepare: (name, limits, devices, baseUid) => {
+      prepareTop();
+      const fresh = allDirs(name).filter(makeCgroup);
+      writeLimits(name, limits);
+      const devicesDir = dir("devices", name);
+      if (devicesDir !== undefined && fresh.includes(devicesDir)) {
+        writeCgroup(`${devicesDir}/devices.deny`, "a");
+        for (const line of v1DeviceLines(devices)) writeCgroup(`${devicesDir}/devices.allow`, line);
+      }
+      const guest = v2Dir(name);
+      if (guest !== undefined) {
+        makeCgroup(`${guest}/guest`);
+        delegate(`${guest}/guest`, baseUid);
+      }
+    },
+    update: writeLimits,
+    remove: (name) => {
+      for (const path of allDirs(name)) removeCgroup(path);
+    },
+    usage: (name) => {
+      const memory = readNumber(`${dir("memory", name)}/memory.usage_in_bytes`);
+      const both = readNumber(`${dir("memory", name)}/memory.memsw.usage_in_bytes`);
+      const nanos = readNumber(`${dir("cpuacct", name)}/cpuacct.usage`);
+      return {
+        memory,
+        swap: memory === undefined || both === undefined ? undefined : Math.max(0, both - memory),
+        cpuSeconds: nanos === undefined ? undefined : nanos / 1e9,
+        pids: readNumber(`${dir("pids", name)}/pids.current`),
+        oomKills: readKeyed(`${dir("memory", name)}/memory.oom_control`, "oom_kill"),
+      };
+    },
+    setFrozen: (name, frozen) => {
+      const path = dir("freezer", name);
+      const v2 = v2Dir(name);
+      if (path !== undefined) writeCgroup(`${path}/freezer.state`, frozen ? "FROZEN" : "THAWED");
+      else if (v2 !== undefined) writeCgroup(`${v2}/cgroup.freeze`, frozen ? "1" : "0");
+      else
+        throw new BerthError(
+          "host.missing-feature",
+          "this host has no freezer cgroup",
+          "mount the freezer controller, or use cgroup v2",
+        );
+    },
+    isFrozen: (name) => {
+      const state = readCgroup(`${dir("freezer", name)}/freezer.state`);
+      if (state !== undefined) return state !== "THAWED";
+      return readCgroup(`${v2Dir(name)}/cgroup.freeze`) === "1";
+    },
+    startRecords: (name) => [
+      ...layout.v1.map(({ mount }) => ["cgroupJoin", "v1", `${mount}/${parent}/${name}`] as const),
+      ...(layout.v2 === undefined
+        ? []
+        : [["cgroupJoin", "v2", `${layout.v2}/${parent}/${name}/guest`] as const]),
+      ...layout.v1.map(({ mount }) => ["cgroupKeeper", "v1", `${mount}/${parent}/${KEEPERS}`] as const),
+      ...(layout.v2 === undefined
+        ? []
+        : [["cgroupKeeper", "v2", `${layout.v2}/${parent}/${KEEPERS}`] as const]),
+      ...allDirs(name).map((path) => ["cgroupRemove", path] as const),
+      ...(mountOf("memory") === undefined
+        ? []
+        : [["oomEvents", "v1", `${dir("memory", name)}/memory.oom_control`] as const]),
+    ],
+    attachRecords: (name) => [
+      ...layout.v1.map(({ mount }) => ["cgroupJoin", "v1", `${mount}/${parent}/${name}`] as const),
+      ...(layout.v2 === undefined
+        ? []
+        : [["cgroupLikeInit", layout.v2, `/${parent}/${name}/guest`] as const]),
+    ],
+  };
+}

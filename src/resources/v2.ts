@@ -1,0 +1,78 @@
+/** cgroup v2: one hierarchy; a container has a directory with its limits and below it, `guest`, the guest's own root. */
+import { chownSync, existsSync } from "node:fs";
+import { errnoOf } from "../base/errors.ts";
+import { deviceProgram } from "./devices.ts";
+import type { CgroupDriver } from "./driver.ts";
+import type { CgroupLayout } from "./layout.ts";
+import { type CgroupWrite, type Limits, v2Writes } from "./limits.ts";
+import { KEEPERS, makeCgroup, readCgroup, readKeyed, readNumber, removeCgroup, writeCgroup } from "./tree.ts";
+
+/** Controllers that guests get, where the host has them. */
+const wanted = ["cpu", "memory", "pids", "io", "cpuset"];
+
+/** Files of a cgroup that its delegatee may write (cgroup-v2.rst, "Delegation"). */
+const delegated = ["", "/cgroup.procs", "/cgroup.subtree_control", "/cgroup.threads"];
+
+/** Gives the guest's root to the guest's root user. */
+export function delegate(guest: string, baseUid: number): void {
+  for (const file of delegated) chownSync(`${guest}${file}`, baseUid, baseUid);
+}
+
+export function v2Driver(layout: CgroupLayout & { v2: string }, parent: string): CgroupDriver {
+  const top = `${layout.v2}/${parent}`;
+  const dir = (name: string) => `${top}/${name}`;
+  const controllers = wanted.filter((controller) => layout.v2Controllers.has(controller));
+  const enable = controllers.map((controller) => `+${controller}`).join(" ");
+
+  const prepareTop = (): void => {
+    if (existsSync(`${top}/${KEEPERS}`)) return;
+    writeCgroup(`${layout.v2}/cgroup.subtree_control`, enable);
+    makeCgroup(top);
+    writeCgroup(`${top}/cgroup.subtree_control`, enable);
+    makeCgroup(`${top}/${KEEPERS}`);
+  };
+  const write = (name: string, writes: readonly CgroupWrite[]): void => {
+    for (const { controller, file, value, optional } of writes) {
+      if (!layout.v2Controllers.has(controller)) continue;
+      try {
+        writeCgroup(`${dir(name)}/${file}`, value);
+      } catch (error) {
+        if (!(optional && errnoOf(error) === "ENOENT")) throw error;
+      }
+    }
+  };
+
+  return {
+    version: "v2",
+    prepare: (name, limits: Limits, _devices, baseUid) => {
+      prepareTop();
+      makeCgroup(dir(name));
+      write(name, v2Writes(limits));
+      writeCgroup(`${dir(name)}/cgroup.subtree_control`, enable);
+      makeCgroup(`${dir(name)}/guest`);
+      delegate(`${dir(name)}/guest`, baseUid);
+    },
+    update: (name, limits) => write(name, v2Writes(limits)),
+    remove: (name) => removeCgroup(dir(name)),
+    usage: (name) => {
+      const micros = readKeyed(`${dir(name)}/cpu.stat`, "usage_usec");
+      return {
+        memory: readNumber(`${dir(name)}/memory.current`),
+        swap: readNumber(`${dir(name)}/memory.swap.current`),
+        cpuSeconds: micros === undefined ? undefined : micros / 1e6,
+        pids: readNumber(`${dir(name)}/pids.current`),
+        oomKills: readKeyed(`${dir(name)}/memory.events`, "oom_kill"),
+      };
+    },
+    setFrozen: (name, frozen) => writeCgroup(`${dir(name)}/cgroup.freeze`, frozen ? "1" : "0"),
+    isFrozen: (name) => readCgroup(`${dir(name)}/cgroup.freeze`) === "1",
+    startRecords: (name, devices) => [
+      ["cgroupJoin", "v2", `${dir(name)}/guest`],
+      ["cgroupKeeper", "v2", `${top}/${KEEPERS}`],
+      ["cgroupRemove", dir(name)],
+      ["oomEvents", "v2", `${dir(name)}/memory.events`],
+      ["deviceBpf", dir(name), deviceProgram(devices)],
+    ],
+    attachRecords: (name) => [["cgroupLikeInit", layout.v2, `/${parent}/${name}/guest`]],
+  };
+}
