@@ -1,0 +1,67 @@
+/**
+ * Addresses of containers. Each is claimed by creating a file named by it, so that two creations at once can never
+ * take the same; the file says whose it is.
+ */
+import { createHash } from "node:crypto";
+import { rmSync } from "node:fs";
+import { BerthError } from "../base/errors.ts";
+import { createExclusive, makeDirs, readIfExists } from "../base/files.ts";
+import { leasesDir } from "../base/paths.ts";
+import { contains, formatSubnet, gatewayOf, type Subnet, size, toNumber, toText } from "./ipv4.ts";
+
+const leaseFile = (address: string): string => `${leasesDir()}/ip/${address}`;
+
+/** Claims `wanted`, or a free address for `auto`. Returns it with the subnet's prefix, as "10.62.3.4/16". */
+export function claimAddress(wanted: string, uuid: string, subnet: Subnet): string {
+  makeDirs(`${leasesDir()}/ip`);
+  if (wanted !== "auto") return claimFixed(wanted, uuid, subnet);
+  // The first guess comes from the UUID, so that a migrated container rarely collides and most tries succeed at once.
+  const usable = size(subnet) - 3;
+  const start = createHash("sha256").update(uuid).digest().readUInt32LE(0) % usable;
+  for (let step = 0; step < usable; step++) {
+    const address = toText(gatewayOf(subnet) + 1 + ((start + step) % usable));
+    if (createExclusive(leaseFile(address), uuid)) return `${address}/${subnet.prefix}`;
+  }
+  throw new BerthError(
+    "network.no-address",
+    `no address is free in ${formatSubnet(subnet)}`,
+    "remove containers, or choose a larger subnet in berth.yaml",
+  );
+}
+
+function claimFixed(wanted: string, uuid: string, subnet: Subnet): string {
+  const [address = "", prefix] = wanted.split("/");
+  if (toNumber(address) === gatewayOf(subnet)) {
+    throw new BerthError("network.address-taken", `${address} is the bridge's own address`, "choose another");
+  }
+  const inside = contains(subnet, toNumber(address));
+  if (!inside && prefix === undefined) {
+    throw new BerthError(
+      "network.failed",
+      `${address} is not in the bridge's subnet ${formatSubnet(subnet)}`,
+      "choose one of that subnet, or write it with its prefix length and name a gateway",
+    );
+  }
+  if (!createExclusive(leaseFile(address), uuid) && readIfExists(leaseFile(address)) !== uuid) {
+    throw new BerthError(
+      "network.address-taken",
+      `${address} is taken by another container`,
+      "`berth ls` shows the addresses in use",
+    );
+  }
+  return `${address}/${prefix ?? subnet.prefix}`;
+}
+
+/** Gives an address back if it is this container's. */
+export function releaseAddress(address: string, uuid: string): void {
+  const file = leaseFile(address.split("/")[0] ?? "");
+  if (readIfExists(file) === uuid) rmSync(file, { force: true });
+}
+
+/** The container's MAC: fixed by its UUID, locally administered. */
+export function macOf(uuid: string): string {
+  const bytes = createHash("sha256").update(`mac ${uuid}`).digest();
+  return ["0a", ...[0, 1, 2, 3, 4].map((index) => (bytes[index] ?? 0).toString(16).padStart(2, "0"))].join(
+    ":",
+  );
+}

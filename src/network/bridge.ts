@@ -1,0 +1,109 @@
+/**
+ * The host's side of the guests' network: a bridge with the gateway's address, forwarding on, and the NAT table.
+ * Made on first need and checked by two cheap looks afterwards.
+ */
+
+import { createHash } from "node:crypto";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { BerthError } from "../base/errors.ts";
+import { makeDirs, readIfExists, writeAtomic } from "../base/files.ts";
+import { type Instance, instance } from "../base/paths.ts";
+import type { HostConfig } from "../config/schema.ts";
+import { runProgram } from "../kernel/run.ts";
+import { formatSubnet, gatewayOf, network, overlap, parseSubnet, type Subnet, toText } from "./ipv4.ts";
+import { loadTable, tableExists } from "./nft.ts";
+import { hostRoutes, type Route } from "./routes.ts";
+
+const PREFIX = 16;
+
+/** The subnet berth would like: 10.62.0.0/16 for the host's own instance, one derived from the tag for others. */
+function preferred(at: Instance): number {
+  return at.tag === "" ? 62 : 64 + (Number.parseInt(at.tag.slice(0, 4), 16) % 160);
+}
+
+/** First free 10.N.0.0/16 from the preferred one on. Pure. */
+export function chooseSubnet(first: number, routes: readonly Route[]): Subnet | undefined {
+  for (let step = 0; step < 192; step++) {
+    const subnet = network({
+      address: 10 * 2 ** 24 + ((first - 62 + step) % 192) * 2 ** 16 + 62 * 2 ** 16,
+      prefix: PREFIX,
+    });
+    if (!routes.some((route) => overlap(route, subnet))) return subnet;
+  }
+  return undefined;
+}
+
+/** The bridge's subnet: from the host's settings, else what was chosen before, else chosen now and recorded. */
+export function subnetOf(config: HostConfig, at: Instance = instance): Subnet {
+  if (config.network.subnet !== undefined) return parseSubnet(config.network.subnet);
+  const record = `${at.lib}/subnet`;
+  const known = readIfExists(record)?.trim();
+  if (known !== undefined) return parseSubnet(known);
+  const chosen = chooseSubnet(
+    preferred(at),
+    hostRoutes().filter((route) => route.interface !== at.bridge),
+  );
+  if (chosen === undefined) {
+    throw new BerthError(
+      "network.no-address",
+      "every subnet 10.62.0.0/16 to 10.253.0.0/16 is in use on this host",
+      "name one in /etc/berth/berth.yaml: network: {subnet: ...}",
+    );
+  }
+  makeDirs(at.lib);
+  writeAtomic(record, `${formatSubnet(chosen)}\n`);
+  return chosen;
+}
+
+const macOfBridge = (bridge: string): string => {
+  const bytes = createHash("sha256").update(bridge).digest();
+  // Locally administered, and lower than any guest's so that a joining link never changes the bridge's.
+  return ["02", "00", ...[0, 1, 2, 3].map((index) => (bytes[index] ?? 0).toString(16).padStart(2, "0"))].join(
+    ":",
+  );
+};
+
+/** Makes what is missing of bridge, forwarding and NAT table. */
+export async function ensureBridge(subnet: Subnet, at: Instance = instance): Promise<void> {
+  if (!existsSync(`/sys/class/net/${at.bridge}`)) await makeBridge(subnet, at);
+  if (readFileSync("/proc/sys/net/ipv4/ip_forward", "utf8").trim() !== "1") {
+    writeFileSync("/proc/sys/net/ipv4/ip_forward", "1");
+  }
+  if (!tableExists(at.nftTable)) await loadTable(at.nftTable, at.bridge, subnet);
+}
+
+async function makeBridge(subnet: Subnet, at: Instance): Promise<void> {
+  const taken = hostRoutes().find((route) => overlap(route, subnet));
+  if (taken !== undefined) {
+    throw new BerthError(
+      "network.failed",
+      `the guests' subnet ${formatSubnet(subnet)} is in use on ${taken.interface} of this host`,
+      `choose another in ${at.etc}/berth.yaml: network: {subnet: ...}, and give the containers addresses of it`,
+    );
+  }
+  const commands = [
+    `link add name ${at.bridge} address ${macOfBridge(at.bridge)} type bridge`,
+    `addr add ${toText(gatewayOf(subnet))}/${subnet.prefix} dev ${at.bridge}`,
+    `link set ${at.bridge} up`,
+  ].join("\n");
+  const { code, stderr } = await runProgram(["ip", "-batch", "-"], {
+    package: "iproute2",
+    input: `${commands}\n`,
+  });
+  // Another start may have made it in the same moment: what counts is that it is there.
+  if (code !== 0 && !existsSync(`/sys/class/net/${at.bridge}`)) {
+    throw new BerthError(
+      "network.failed",
+      `bridge ${at.bridge} cannot be made: ${stderr.trim()}`,
+      "look whether the kernel has the bridge module",
+    );
+  }
+}
+
+/** Removes bridge and table: for tests and for those who take berth away. Guests must be stopped. */
+export async function removeBridge(at: Instance = instance): Promise<void> {
+  if (tableExists(at.nftTable))
+    await runProgram(["nft", "delete", "table", "inet", at.nftTable], { package: "nftables" });
+  if (existsSync(`/sys/class/net/${at.bridge}`))
+    await runProgram(["ip", "link", "del", at.bridge], { package: "iproute2" });
+}
