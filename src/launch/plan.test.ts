@@ -1,0 +1,110 @@
+import { describe, expect, test } from "bun:test";
+import { parseContainerConfig } from "../config/parse.ts";
+import type { Op, PlanRecord } from "../kernel/plan.ts";
+import { attachPlan, type LaunchFacts, launchPlan } from "./plan.ts";
+import { boundingSet } from "./policy.ts";
+import { seccompPolicy } from "./seccomp.ts";
+
+const facts = (yaml = ""): LaunchFacts => ({
+  name: "web1",
+  config: parseContainerConfig(`template: d\n${yaml}`, "f").value,
+  uuid: "6f1c9d0e-0000-4000-8000-000000000001",
+  baseUid: 1 << 28,
+  runDir: "/run/berth/web1",
+  scratchDir: "/run/berth/.mnt",
+  consoleLog: "/var/log/berth/web1.console.log",
+  consoleLogSize: 1 << 20,
+  eventsFile: "/var/log/berth/events.jsonl",
+  rebootCommand: ["/usr/bin/berth", "start", "--by-keeper", "web1"],
+  seccomp: new Uint8Array(8),
+  cgroupRecords: [],
+  rootRecords: [],
+  networkRecords: [["linkUp", "lo"]],
+  files: [{ path: "/etc/hostname", when: "always", mode: "644", content: "web1\n" }],
+  trace: false,
+});
+
+const of = (plan: readonly PlanRecord[], op: Op) =>
+  plan.filter(([name]) => name === op).map(([, ...args]) => args);
+
+describe("a start", () => {
+  const plan = launchPlan(facts("environment: {LANG: C.UTF-8}\nsysctl: {net.ipv4.ip_forward: 1}"));
+  test("has a user namespace with the container's own ids", () => {
+    expect(of(plan, "namespaces")).toEqual([["user", "pid", "mnt", "uts", "ipc", "net", "cgroup"]]);
+    expect(of(plan, "idmap")).toEqual([
+      ["u", 0, 1 << 28, 65536],
+      ["g", 0, 1 << 28, 65536],
+    ]);
+  });
+  test("gives init its environment", () => {
+    const [env] = of(plan, "env");
+    expect(env).toContain("container=berth");
+    expect(env).toContain("MEMORY_PRESSURE_WATCH=/dev/null");
+    expect(env).toContain("LANG=C.UTF-8");
+  });
+  test("mounts proc, a read-only sys and cgroup2 before it masks", () => {
+    const ops = plan.map(([op]) => op);
+    expect(
+      of(plan, "mount")
+        .slice(0, 3)
+        .map(([type, target]) => [type, target]),
+    ).toEqual([
+      ["proc", "/proc"],
+      ["sysfs", "/sys"],
+      ["cgroup2", "/sys/fs/cgroup"],
+    ]);
+    expect(of(plan, "mount")[1]?.[2]).toContain("ro");
+    expect(ops.lastIndexOf("mount")).toBeLessThan(ops.indexOf("mask"));
+    expect(ops.indexOf("bindSelf")).toBeLessThan(ops.indexOf("bindConsole"));
+  });
+  test("masks what the complaint of 2012 named", () => {
+    const masked = of(plan, "mask").flat();
+    expect(masked).toContain("/proc/sysrq-trigger");
+    expect(masked).toContain("/proc/kcore");
+  });
+  test("sets sysctls by path", () => {
+    expect(of(plan, "sysctl")).toEqual([["net/ipv4/ip_forward", "1", "must"]]);
+  });
+  test("keeps no capability over the host's kernel", () => {
+    const [caps] = of(plan, "caps");
+    for (const capability of [16, 17, 25, 34, 39]) expect(caps).not.toContain(capability);
+    expect(caps).toContain(21); // sys_admin, of its own namespaces
+  });
+});
+
+describe("a privileged guest", () => {
+  const plan = launchPlan({ ...facts("privileged: true"), baseUid: 0 });
+  test("has no user namespace and fewer capabilities", () => {
+    expect(of(plan, "namespaces")[0]).not.toContain("user");
+    expect(of(plan, "idmap")).toEqual([]);
+    expect(boundingSet(true)).not.toContain(2);
+    expect(boundingSet(true).length).toBeLessThan(boundingSet(false).length);
+  });
+  test("cannot write /proc/sys", () => {
+    expect(of(plan, "readonly").flat()).toContain("/proc/sys");
+  });
+});
+
+test("exec gets the confinement of init", () => {
+  const all = facts("no-new-privs: true");
+  const [start, attach] = [launchPlan(all), attachPlan(all)];
+  for (const op of ["caps", "seccomp", "noNewPrivs", "namespaces"] as const)
+    expect(of(attach, op)).toEqual(of(start, op));
+});
+
+describe("system calls", () => {
+  const lines = (privileged: boolean) => seccompPolicy({ privileged, arch: "x64" }).split("\n");
+  test("the host's log, modules, quota and nested namespaces are refused", () => {
+    const policy = lines(false);
+    for (const call of ["syslog", "init_module", "kexec_load", "quotactl", "bpf"])
+      expect(policy).toContain(`errno 1 ${call}`);
+    expect(policy).toContain(`errno 1 unshare 0 masked_eq ${0x10000000} ${0x10000000}`);
+    expect(policy).toContain("errno 38 clone3");
+    for (const arch of ["x86_64", "x32", "x86"]) expect(policy).toContain(`arch ${arch}`);
+  });
+  test("without a user namespace project ids and file handles are refused as well", () => {
+    expect(lines(true)).toContain("errno 1 open_by_handle_at");
+    expect(lines(true)).toContain(`errno 1 ioctl 1 eq ${0x401c5820}`);
+    expect(lines(false)).not.toContain("errno 1 open_by_handle_at");
+  });
+});

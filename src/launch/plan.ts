@@ -1,0 +1,164 @@
+/** `container config -> launch plan`: a pure function. What acts on it is berth-launch. */
+import type { ContainerConfig } from "../config/schema.ts";
+import type { Plan, PlanRecord } from "../kernel/plan.ts";
+import {
+  boundingSet,
+  deviceLinks,
+  deviceNodes,
+  guestMounts,
+  guestTmpMounts,
+  maskedPaths,
+  readOnlyPaths,
+} from "./policy.ts";
+
+/** User and group ids of each container (DESIGN: 65536 of its own). */
+export const ID_COUNT = 65536;
+
+/** Console geometry until somebody attaches. */
+const ROWS = 24;
+const COLUMNS = 80;
+
+/** The tty group in every Debian guest (base-passwd). */
+const TTY_GID = 5;
+
+export type LaunchFacts = {
+  readonly name: string;
+  readonly config: ContainerConfig;
+  readonly uuid: string;
+  /** First host id of the container's range; 0 when privileged. */
+  readonly baseUid: number;
+  readonly runDir: string;
+  readonly scratchDir: string;
+  readonly consoleLog: string;
+  /** Bytes of console log kept before it is rotated. */
+  readonly consoleLogSize: number;
+  readonly eventsFile: string;
+  /** argv of the command the keeper runs when the guest reboots itself. */
+  readonly rebootCommand: readonly string[];
+  readonly seccomp: Uint8Array;
+  readonly cgroupRecords: readonly PlanRecord[];
+  readonly rootRecords: readonly PlanRecord[];
+  readonly networkRecords: readonly PlanRecord[];
+  /** Files that tell the guest who it is: path, when, content. */
+  readonly files: readonly GuestFile[];
+  readonly trace: boolean;
+};
+
+export type GuestFile = {
+  readonly path: string;
+  readonly when: "always" | "missing" | "empty";
+  readonly mode: string;
+  readonly content: string;
+};
+
+const namespaces = (privileged: boolean): string[] => [
+  ...(privileged ? [] : ["user"]),
+  "pid",
+  "mnt",
+  "uts",
+  "ipc",
+  "net",
+  "cgroup",
+];
+
+/** What init and every command run by exec find in their environment. */
+export function guestEnvironment(config: ContainerConfig, uuid: string): string[] {
+  const fixed = {
+    container: "berth",
+    container_uuid: uuid,
+    PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    // Pressure file descriptors do not survive a checkpoint; systemd then spins.
+    MEMORY_PRESSURE_WATCH: "/dev/null",
+  };
+  return Object.entries({ ...fixed, ...config.environment }).map(([key, value]) => `${key}=${value}`);
+}
+
+/** Confinement that init and exec'd commands share. */
+function confinement({ config, seccomp }: Pick<LaunchFacts, "config" | "seccomp">): PlanRecord[] {
+  return [
+    ["caps", ...boundingSet(config.privileged)],
+    ...(config["no-new-privs"] ? [["noNewPrivs"] as const] : []),
+    ["seccomp", seccomp],
+  ];
+}
+
+/** The plan of a start. */
+export function launchPlan(facts: LaunchFacts): Plan {
+  const { config, name, baseUid } = facts;
+  const privileged = config.privileged;
+  return [
+    ["name", name],
+    ["namespaces", ...namespaces(privileged)],
+    ...(privileged
+      ? []
+      : ([
+          ["idmap", "u", 0, baseUid, ID_COUNT],
+          ["idmap", "g", 0, baseUid, ID_COUNT],
+        ] as const)),
+    ["init", ...config.init],
+    ["env", ...guestEnvironment(config, facts.uuid), "TERM=vt220"],
+    ["hostname", config.hostname ?? name],
+    ["rundir", facts.runDir],
+    ["console", facts.consoleLog, facts.consoleLogSize, baseUid, baseUid + TTY_GID, ROWS, COLUMNS],
+    ["reboot", ...facts.rebootCommand],
+    ["events", facts.eventsFile],
+    ...(facts.trace ? [["trace"] as const] : []),
+    ...facts.cgroupRecords,
+    ["scratch", facts.scratchDir],
+    ...facts.rootRecords,
+    ...hostMadeFiles(baseUid),
+    ...mounts(privileged),
+    ...Object.entries(config.sysctl).map(
+      ([key, value]) => ["sysctl", key.replaceAll(".", "/"), value, "must"] as const,
+    ),
+    ...facts.files.map(
+      ({ path, mode, when, content }) => ["file", path, mode, when, Buffer.from(content)] as const,
+    ),
+    ["rootShared"],
+    ["oomScore", 0],
+    ...confinement(facts),
+    ...facts.networkRecords,
+  ];
+}
+
+/** Device nodes and links: no guest can make them itself, and /dev must hold these and no others at boot. */
+function hostMadeFiles(baseUid: number): PlanRecord[] {
+  return [
+    ["dir", "/dev", "755", baseUid, baseUid],
+    ...["pts", "shm", "berth"].map((dir) => ["dir", `/dev/${dir}`, "755", baseUid, baseUid] as const),
+    ...deviceNodes.map(
+      ([node, major, minor]) => ["node", `/dev/${node}`, "c", major, minor, "666", baseUid, baseUid] as const,
+    ),
+    ...deviceLinks.map(([link, target]) => ["symlink", `/dev/${link}`, target, baseUid, baseUid] as const),
+  ];
+}
+
+function mounts(privileged: boolean): PlanRecord[] {
+  const mount = ([type, target, attributes, options]: (
+    | typeof guestMounts
+    | typeof guestTmpMounts
+  )[number]): PlanRecord => ["mount", type, target, attributes, ...options];
+  return [
+    ...guestMounts.map(mount),
+    ["bindSelf", "/dev"],
+    ...guestTmpMounts.map(mount),
+    ["bindConsole", "/dev/berth"],
+    ...readOnlyPaths(privileged).map((path) => ["readonly", path] as const),
+    ...maskedPaths.map((path) => ["mask", path] as const),
+  ];
+}
+
+/** The plan that `exec` and `enter` use while the guest runs. */
+export function attachPlan(
+  facts: Pick<LaunchFacts, "name" | "config" | "uuid" | "seccomp"> & {
+    readonly cgroupRecords: readonly PlanRecord[];
+  },
+): Plan {
+  return [
+    ["name", facts.name],
+    ["namespaces", ...namespaces(facts.config.privileged)],
+    ["env", ...guestEnvironment(facts.config, facts.uuid)],
+    ...facts.cgroupRecords,
+    ...confinement(facts),
+  ];
+}
