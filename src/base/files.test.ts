@@ -1,6 +1,6 @@
 import { afterAll, expect, test } from "bun:test";
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
-import { createExclusive, readIfExists, writeAtomic } from "./files.ts";
+import { claim, claimant, writeAtomic } from "./files.ts";
 import { instanceOf } from "./paths.ts";
 import { withUndo } from "./undo.ts";
 
@@ -21,11 +21,11 @@ test("a failed atomic write keeps the old content", () => {
   expect(readFileSync(`${dir}/b`, "utf8")).toBe("old");
 });
 
-test("an exclusive claim is given once", () => {
-  expect(createExclusive(`${dir}/claim`, "one")).toBe(true);
-  expect(createExclusive(`${dir}/claim`, "two")).toBe(false);
-  expect(readIfExists(`${dir}/claim`)).toBe("one");
-  expect(readIfExists(`${dir}/nothing`)).toBeUndefined();
+test("a claim is given once, and says whose it is", () => {
+  expect(claim(`${dir}/claim`, "one")).toBe(true);
+  expect(claim(`${dir}/claim`, "two")).toBe(false);
+  expect(claimant(`${dir}/claim`)).toBe("one");
+  expect(claimant(`${dir}/nothing`)).toBeUndefined();
 });
 
 test("undo runs backwards and keeps the first error", async () => {

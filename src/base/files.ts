@@ -5,8 +5,10 @@ import {
   mkdirSync,
   openSync,
   readFileSync,
+  readlinkSync,
   renameSync,
   rmSync,
+  symlinkSync,
   writeSync,
 } from "node:fs";
 import { dirname } from "node:path";
@@ -55,18 +57,26 @@ export function readIfExists(path: string): string | undefined {
   }
 }
 
-/** Creates a file only if it is not there: the atomic claim on a name. False when somebody was first. */
-export function createExclusive(path: string, content: string): boolean {
+/**
+ * Claims a name for an owner: a symbolic link, whose making is atomic together with what it says. False when somebody
+ * was first.
+ */
+export function claim(path: string, owner: string): boolean {
   try {
-    const fd = openSync(path, "wx", 0o600);
-    try {
-      writeSync(fd, content);
-    } finally {
-      closeSync(fd);
-    }
+    symlinkSync(owner, path);
     return true;
   } catch (error) {
     if (errnoOf(error) === "EEXIST") return false;
+    throw error;
+  }
+}
+
+/** Who has claimed the name, or undefined. */
+export function claimant(path: string): string | undefined {
+  try {
+    return readlinkSync(path);
+  } catch (error) {
+    if (errnoOf(error) === "ENOENT") return undefined;
     throw error;
   }
 }

@@ -2,8 +2,8 @@
  * Where everything of one instance of berth lies. `BERTH_ROOT=DIR` sets a whole instance apart: its files below
  * DIR, its cgroups, bridge and nft table under names derived from DIR, so that two instances never meet.
  */
-import { createHash } from "node:crypto";
 import { resolve } from "node:path";
+import { sha256 } from "./digest.ts";
 
 export type Instance = {
   /** Eight hex digits derived from BERTH_ROOT, or "" for the host's own instance. */
@@ -36,7 +36,7 @@ export function instanceOf(root: string | undefined): Instance {
     };
   }
   const dir = resolve(root);
-  const tag = createHash("sha256").update(dir).digest("hex").slice(0, 8);
+  const tag = sha256(dir).slice(0, 8);
   return {
     tag,
     etc: `${dir}/etc`,

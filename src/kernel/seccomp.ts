@@ -1,6 +1,6 @@
 /** Compiled seccomp filters, cached by content: the compiler runs once for each different policy. */
-import { createHash } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
+import { sha256 } from "../base/digest.ts";
 import { BerthError } from "../base/errors.ts";
 import { makeDirs, writeAtomic } from "../base/files.ts";
 import { cacheDir } from "../base/paths.ts";
@@ -9,7 +9,7 @@ import { binaryPath } from "./binaries.ts";
 /** The filter (struct sock_filter[]) of a policy text. */
 export function compiledFilter(policy: string): Uint8Array {
   const dir = `${cacheDir()}/seccomp`;
-  const file = `${dir}/${createHash("sha256").update(policy).digest("hex")}.bpf`;
+  const file = `${dir}/${sha256(policy)}.bpf`;
   if (existsSync(file)) return readFileSync(file);
   const { exitCode, stdout, stderr } = Bun.spawnSync([binaryPath("berth-seccomp")], {
     stdin: Buffer.from(policy),

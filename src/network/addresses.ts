@@ -1,11 +1,11 @@
 /**
- * Addresses of containers. Each is claimed by creating a file named by it, so that two creations at once can never
- * take the same; the file says whose it is.
+ * Addresses of containers. Each is claimed by a link named by it, so that two creations at once can never take the
+ * same; the link says whose it is.
  */
-import { createHash } from "node:crypto";
 import { rmSync } from "node:fs";
+import { hashMac, hashNumber } from "../base/digest.ts";
 import { BerthError } from "../base/errors.ts";
-import { createExclusive, makeDirs, readIfExists } from "../base/files.ts";
+import { claim, claimant, makeDirs } from "../base/files.ts";
 import { leasesDir } from "../base/paths.ts";
 import { contains, formatSubnet, gatewayOf, type Subnet, size, toNumber, toText } from "./ipv4.ts";
 
@@ -17,10 +17,10 @@ export function claimAddress(wanted: string, uuid: string, subnet: Subnet): stri
   if (wanted !== "auto") return claimFixed(wanted, uuid, subnet);
   // The first guess comes from the UUID, so that a migrated container rarely collides and most tries succeed at once.
   const usable = size(subnet) - 3;
-  const start = createHash("sha256").update(uuid).digest().readUInt32LE(0) % usable;
+  const start = hashNumber(uuid) % usable;
   for (let step = 0; step < usable; step++) {
     const address = toText(gatewayOf(subnet) + 1 + ((start + step) % usable));
-    if (createExclusive(leaseFile(address), uuid)) return `${address}/${subnet.prefix}`;
+    if (claim(leaseFile(address), uuid)) return `${address}/${subnet.prefix}`;
   }
   throw new BerthError(
     "network.no-address",
@@ -42,7 +42,7 @@ function claimFixed(wanted: string, uuid: string, subnet: Subnet): string {
       "choose one of that subnet, or write it with its prefix length and name a gateway",
     );
   }
-  if (!createExclusive(leaseFile(address), uuid) && readIfExists(leaseFile(address)) !== uuid) {
+  if (!claim(leaseFile(address), uuid) && claimant(leaseFile(address)) !== uuid) {
     throw new BerthError(
       "network.address-taken",
       `${address} is taken by another container`,
@@ -55,13 +55,8 @@ function claimFixed(wanted: string, uuid: string, subnet: Subnet): string {
 /** Gives an address back if it is this container's. */
 export function releaseAddress(address: string, uuid: string): void {
   const file = leaseFile(address.split("/")[0] ?? "");
-  if (readIfExists(file) === uuid) rmSync(file, { force: true });
+  if (claimant(file) === uuid) rmSync(file, { force: true });
 }
 
 /** The container's MAC: fixed by its UUID, locally administered. */
-export function macOf(uuid: string): string {
-  const bytes = createHash("sha256").update(`mac ${uuid}`).digest();
-  return ["0a", ...[0, 1, 2, 3, 4].map((index) => (bytes[index] ?? 0).toString(16).padStart(2, "0"))].join(
-    ":",
-  );
-}
+export const macOf = (uuid: string): string => hashMac(["0a"], `mac ${uuid}`);

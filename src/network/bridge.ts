@@ -3,8 +3,8 @@
  * Made on first need and checked by two cheap looks afterwards.
  */
 
-import { createHash } from "node:crypto";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { hashMac } from "../base/digest.ts";
 import { BerthError } from "../base/errors.ts";
 import { makeDirs, readIfExists, writeAtomic } from "../base/files.ts";
 import { type Instance, instance } from "../base/paths.ts";
@@ -55,13 +55,8 @@ export function subnetOf(config: HostConfig, at: Instance = instance): Subnet {
   return chosen;
 }
 
-const macOfBridge = (bridge: string): string => {
-  const bytes = createHash("sha256").update(bridge).digest();
-  // Locally administered, and lower than any guest's so that a joining link never changes the bridge's.
-  return ["02", "00", ...[0, 1, 2, 3].map((index) => (bytes[index] ?? 0).toString(16).padStart(2, "0"))].join(
-    ":",
-  );
-};
+/** Locally administered, and lower than any guest's so that a joining link never changes the bridge's. */
+const macOfBridge = (bridge: string): string => hashMac(["02", "00"], bridge);
 
 /** Makes what is missing of bridge, forwarding and NAT table. */
 export async function ensureBridge(subnet: Subnet, at: Instance = instance): Promise<void> {

@@ -1,5 +1,5 @@
 /** The network part of a launch plan, and the files that tell the guest about it. Pure. */
-import { createHash } from "node:crypto";
+import { sha256 } from "../base/digest.ts";
 import { readIfExists } from "../base/files.ts";
 import type { ContainerConfig } from "../config/schema.ts";
 import type { PlanRecord } from "../kernel/plan.ts";
@@ -14,7 +14,7 @@ const NAME_MAX = 15;
 export function hostLink(prefix: string, name: string): string {
   const plain = `${prefix}-${name}`;
   if (plain.length <= NAME_MAX) return plain;
-  const hash = createHash("sha256").update(name).digest("hex").slice(0, 4);
+  const hash = sha256(name).slice(0, 4);
   return `${prefix}-${name.slice(0, NAME_MAX - prefix.length - 5)}${hash}`;
 }
 
