@@ -1,0 +1,395 @@
+/* start.c - verb `start`: carries out a launch plan, then stays as the keeper. */
+#include "start.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "cgroup.h"
+#include "clock.h"
+#include "confine.h"
+#include "fs.h"
+#include "keep.h"
+#include "loop.h"
+#include "net.h"
+#include "devpts.h"
+#include "sys.h"
+#include "util.h"
+#include "verbs.h"
+
+enum { STATUS_FD = 1, LOCK_FD = 3 };
+
+struct start {
+	struct plan plan;
+	uint64_t namespaces; /* CLONE_NEW* */
+	struct keeper keeper;
+	int sock;   /* to the guest-to-be */
+	int userns; /* of the guest, -1 without one */
+};
+
+static uint64_t traced; /* 0: off */
+
+void trace(const char *step)
+{
+	if (traced == 0)
+		return;
+	uint64_t now = clock_us();
+	(void)dprintf(STATUS_FD, "trace %s %llu\n", step, (unsigned long long)(now - traced));
+	traced = now;
+}
+
+/* Nothing of the caller's comes along but the plan, the status pipe, the lock, and stderr until the end. */
+static int leave_caller(struct start *s)
+{
+	if (close_range(LOCK_FD + 1, ~0U, 0) < 0)
+		return fail("setup", "close_range");
+	for (int fd = 0; fd <= LOCK_FD; fd++)
+		if (fcntl(fd, F_GETFD) < 0 && (fd != 2 || open("/dev/null", O_RDWR) != 2))
+			return fail("setup", "fd %d is not open", fd);
+	if (fcntl(LOCK_FD, F_SETFD, FD_CLOEXEC) < 0)
+		return fail("setup", "fd %d", LOCK_FD);
+	static const int ignored[] = {SIGPIPE, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2, SIGALRM};
+	for (size_t i = 0; i < sizeof ignored / sizeof ignored[0]; i++)
+		if (signal(ignored[i], SIG_IGN) == SIG_ERR)
+			return fail("setup", "signal %d", ignored[i]);
+	if (signal(SIGCHLD, SIG_DFL) == SIG_ERR)
+		return fail("setup", "SIGCHLD");
+	sigset_t none;
+	sigemptyset(&none);
+	if (sigprocmask(SIG_SETMASK, &none, NULL) < 0)
+		return fail("setup", "signal mask");
+	umask(0);
+	if (setsid() < 0 && getsid(0) != getpid())
+		return fail("setup", "setsid");
+	if (chdir("/") < 0)
+		return fail("setup", "chdir");
+	/* A description of its own: the flock on the one that came in is the caller's too. */
+	s->keeper.lock = open("/proc/self/fd/3", O_RDWR | O_CLOEXEC);
+	if (s->keeper.lock < 0)
+		return fail("lock", "fd %d", LOCK_FD);
+	return 0;
+}
+
+/* Everything mounted from here on is seen by no one else; what the host unmounts goes away here too. */
+static int private_mounts(struct start *s)
+{
+	s->keeper.host_mnt = open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
+	if (s->keeper.host_mnt < 0 || unshare(CLONE_NEWNS) < 0)
+		return fail("mount-namespace", "unshare");
+	if (mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0)
+		return fail("mount-namespace", "/");
+	return 0;
+}
+
+static int read_namespaces(struct start *s)
+{
+	static const struct {
+		const char *word;
+		uint64_t flag;
+	} known[] = {{"user", CLONE_NEWUSER}, {"pid", CLONE_NEWPID}, {"mnt", CLONE_NEWNS},	{"uts", CLONE_NEWUTS},
+		     {"ipc", CLONE_NEWIPC},   {"net", CLONE_NEWNET}, {"cgroup", CLONE_NEWCGROUP}};
+	const struct plan_record *r = plan_find(&s->plan, OP_NAMESPACES);
+	for (uint16_t i = 0; r && i < r->argc; i++) {
+		uint64_t flag = 0;
+		for (size_t k = 0; k < sizeof known / sizeof known[0]; k++)
+			if (strcmp(known[k].word, r->args[i].data) == 0)
+				flag = known[k].flag;
+		if (flag == 0)
+			return fail_with(EINVAL, "plan", "unknown namespace %s", r->args[i].data);
+		s->namespaces |= flag;
+	}
+	const uint64_t must = CLONE_NEWPID | CLONE_NEWNS;
+	if ((s->namespaces & must) != must)
+		return fail_with(EINVAL, "plan", "a guest has at least a pid and a mnt namespace");
+	if (!(s->namespaces & CLONE_NEWNET) && net_wanted(&s->plan))
+		return fail_with(EINVAL, "plan", "links and addresses without a net namespace");
+	return 0;
+}
+
+static int read_plan(struct start *s)
+{
+	const char *why = "";
+	if (plan_read(0, &s->plan, &why) < 0)
+		return fail("plan", "%s", why);
+	if (plan_find(&s->plan, OP_TRACE))
+		traced = clock_us();
+	static const enum plan_op must[] = {OP_NAME, OP_NAMESPACES, OP_INIT, OP_RUNDIR};
+	for (size_t i = 0; i < sizeof must / sizeof must[0]; i++)
+		if (!plan_find(&s->plan, must[i]))
+			return fail_with(EINVAL, "plan", "op %d is missing", (int)must[i]);
+	return read_namespaces(s);
+}
+
+/* Into the guest's cgroups, clone, and out of them at once: the rules for the guest are not for the keeper. */
+static int clone_child(struct start *s)
+{
+	int pair[2], cgroup = -1, pidfd = -1;
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return fail("clone", "socketpair");
+	s->sock = pair[0];
+	cleanup_fd int theirs = pair[1];
+	int joined = cgroup_join(&s->plan, &cgroup);
+	cleanup_fd int v2 = cgroup;
+	if (joined < 0) {
+		struct failure first = failure;
+		(void)cgroup_leave(&s->plan);
+		failure = first;
+		return -1;
+	}
+	struct clone_args args = {
+		.flags = (s->namespaces & ~(uint64_t)CLONE_NEWCGROUP) | CLONE_PIDFD | (v2 >= 0 ? CLONE_INTO_CGROUP : 0),
+		.pidfd = (uint64_t)(uintptr_t)&pidfd,
+		.exit_signal = SIGCHLD,
+		.cgroup = v2 >= 0 ? (uint64_t)v2 : 0,
+	};
+	pid_t pid = sys_clone3(&args);
+	if (pid == 0)
+		child_main(&s->plan, s->namespaces, theirs);
+	if (pid < 0) {
+		(void)fail("clone", "clone3");
+		struct failure first = failure;
+		(void)cgroup_leave(&s->plan);
+		failure = first;
+		return -1;
+	}
+	s->keeper.pid = pid;
+	s->keeper.pidfd = pidfd;
+	return cgroup_leave(&s->plan);
+}
+
+static int write_map(const struct plan *p, pid_t pid, const char *which)
+{
+	char text[4096], path[64];
+	size_t used = 0;
+	for (uint32_t i = 0; i < p->count; i++) {
+		const struct plan_record *r = &p->records[i];
+		if (r->op != OP_IDMAP || strcmp(r->args[0].data, which) != 0)
+			continue;
+		uint64_t v[3];
+		for (int k = 0; k < 3; k++)
+			if (!plan_u64(&r->args[k + 1], UINT32_MAX, &v[k]))
+				return fail_with(EINVAL, "idmap", "%s", r->args[k + 1].data);
+		int n = snprintf(text + used, sizeof text - used, "%llu %llu %llu\n", (unsigned long long)v[0],
+				 (unsigned long long)v[1], (unsigned long long)v[2]);
+		if (n < 0 || (size_t)n >= sizeof text - used)
+			return fail_with(E2BIG, "idmap", "too many lines");
+		used += (size_t)n;
+	}
+	if (used == 0)
+		return fail_with(EINVAL, "idmap", "no %sid map", which);
+	snprintf(path, sizeof path, "/proc/%d/%sid_map", (int)pid, which);
+	if (write_file_at(AT_FDCWD, path, text) < 0)
+		return fail("idmap", "%sid_map %.*s", which, (int)used - 1, text);
+	return 0;
+}
+
+static int open_namespace(pid_t pid, const char *which)
+{
+	char path[64];
+	snprintf(path, sizeof path, "/proc/%d/ns/%s", (int)pid, which);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	return fd < 0 ? fail("clone", "%s namespace", which) : fd;
+}
+
+static int give_ids(struct start *s)
+{
+	if (!(s->namespaces & CLONE_NEWUSER))
+		return 0;
+	if (write_map(&s->plan, s->keeper.pid, "u") < 0 || write_map(&s->plan, s->keeper.pid, "g") < 0)
+		return -1;
+	s->userns = open_namespace(s->keeper.pid, "user");
+	return s->userns < 0 ? -1 : 0;
+}
+
+static int give_links(struct start *s)
+{
+	if (!plan_find(&s->plan, OP_VETH))
+		return 0;
+	cleanup_fd int netns = open_namespace(s->keeper.pid, "net");
+	return netns < 0 ? -1 : net_links(&s->plan, netns);
+}
+
+static int say_go(struct start *s)
+{
+	return send(s->sock, "g", 1, MSG_NOSIGNAL) == 1 ? 0 : fail("child", "it is gone");
+}
+
+/* A mount of the host for a BIND_HOST or BIND_CONSOLE record. */
+static int make_bind(struct start *s, const struct plan_record *r)
+{
+	struct mount_flags flags = {0};
+	if (r->op == OP_BIND_CONSOLE) {
+		if (s->keeper.pty.master < 0)
+			return fail_with(EINVAL, "bind-console", "the plan has no console");
+		return fs_clone("bind-console", AT_FDCWD, DEVPTS_DIR, &flags, -1);
+	}
+	if (fs_flags("bind-host", r->args[2].data, &flags) < 0)
+		return -1;
+	cleanup_fd int mnt = fs_clone("bind-host", AT_FDCWD, r->args[0].data, &flags, s->userns);
+	if (mnt < 0)
+		return -1;
+	if (flags.set && s->userns >= 0 && fs_lock("bind-host", mnt, s->userns) < 0)
+		return fail_about(r->args[0].data);
+	return take_fd(&mnt);
+}
+
+static int give_root(struct start *s)
+{
+	cleanup_fd int root = fs_root(&s->plan, s->userns, s->keeper.rundir);
+	if (root < 0)
+		return -1;
+	trace("root");
+	if (fs_nodes(&s->plan, root) < 0)
+		return -1;
+	trace("nodes");
+	return send_fd(s->sock, root) < 0 ? fail("child", "it is gone") : 0;
+}
+
+static int give_binds(struct start *s)
+{
+	for (uint32_t i = 0; i < s->plan.count; i++) {
+		const struct plan_record *r = &s->plan.records[i];
+		if (r->op != OP_BIND_HOST && r->op != OP_BIND_CONSOLE)
+			continue;
+		cleanup_fd int mnt = make_bind(s, r);
+		if (mnt < 0)
+			return -1;
+		if (send_fd(s->sock, mnt) < 0)
+			return fail("child", "it is gone");
+	}
+	return 0;
+}
+
+/* 1: it said ready. 0: end of file, it has exec'd. -1: after fail() with what it reported. */
+static int hear(struct start *s)
+{
+	static char step[sizeof((struct report *)0)->step];
+	struct report r;
+	ssize_t n;
+	do
+		n = recv(s->sock, &r, sizeof r, 0);
+	while (n < 0 && errno == EINTR);
+	if (n == 0)
+		return 0;
+	if (n != sizeof r)
+		return fail("child", "no report");
+	if (r.ready)
+		return 1;
+	memcpy(step, r.step, sizeof step);
+	step[sizeof step - 1] = '\0';
+	return fail_with(r.err, step, "%.*s", (int)sizeof r.text - 1, r.text);
+}
+
+/* A child that goes without a word says at least how it died. */
+static int silent_death(struct start *s)
+{
+	siginfo_t info = {0};
+	if (waitid(P_PIDFD, (id_t)s->keeper.pidfd, &info, WEXITED | WNOWAIT) < 0)
+		return fail("child", "it died");
+	return fail_with(0, "child", "it died before it was ready (%s %d)", info.si_code == CLD_EXITED ? "exit status" : "signal",
+			 info.si_status);
+}
+
+static int let_go(struct start *s)
+{
+	int heard = hear(s);
+	if (heard <= 0)
+		return heard < 0 ? -1 : silent_death(s);
+	trace("child");
+	if (keeper_record(&s->keeper) < 0 || say_go(s) < 0)
+		return -1;
+	heard = hear(s);
+	if (heard > 0)
+		return fail_with(EPROTO, "child", "it said ready twice");
+	trace("exec");
+	return heard;
+}
+
+static int start_guest(struct start *s)
+{
+	if (read_plan(s) < 0 || leave_caller(s) < 0 || private_mounts(s) < 0)
+		return -1;
+	trace("setup");
+	if (keeper_prepare(&s->keeper, &s->plan) < 0 || devpts_make(&s->plan, &s->keeper.pty) < 0)
+		return -1;
+	trace("console");
+	if (clone_child(s) < 0)
+		return -1;
+	trace("clone");
+	if (give_ids(s) < 0 || confine_limits(&s->plan, s->keeper.pid) < 0 || cgroup_devices(&s->plan) < 0)
+		return -1;
+	trace("limits");
+	if (give_links(s) < 0)
+		return -1;
+	trace("links");
+	if (say_go(s) < 0 || give_root(s) < 0 || give_binds(s) < 0)
+		return -1;
+	trace("binds");
+	return let_go(s);
+}
+
+/* The child took its namespaces, and with them mounts and links, when it has been reaped. */
+static void undo(struct start *s)
+{
+	if (s->keeper.pid > 0) {
+		siginfo_t info;
+		(void)sys_pidfd_send_signal(s->keeper.pidfd, SIGKILL);
+		while (waitid(P_PIDFD, (id_t)s->keeper.pidfd, &info, WEXITED) < 0 && errno == EINTR)
+			;
+	}
+	if (s->keeper.rundir < 0)
+		return;
+	struct failure first = failure;
+	if (loop_release("loop", s->keeper.rundir) == 0)
+		(void)unlinkat(s->keeper.rundir, "loop", 0);
+	failure = first;
+	if (s->keeper.pid > 0)
+		(void)unlinkat(s->keeper.rundir, "init", 0);
+	if (s->keeper.listen >= 0)
+		(void)unlinkat(s->keeper.rundir, "keeper.sock", 0);
+}
+
+/* One line: what a guest's path or a kernel message may hold is made harmless. */
+static int report_error(void)
+{
+	for (char *c = failure.text; *c; c++)
+		if ((unsigned char)*c < ' ' || *c == 127)
+			*c = ' ';
+	(void)dprintf(STATUS_FD, "error %s %d %s\n", failure.step, failure.err, failure.text);
+	return 1;
+}
+
+int start_main(int argc, char **argv)
+{
+	static struct start s = {.keeper = KEEPER_INIT, .sock = -1, .userns = -1};
+	(void)argv;
+	if (argc != 1) {
+		(void)fail_with(EINVAL, "plan", "start takes no arguments");
+		return report_error();
+	}
+	if (start_guest(&s) < 0) {
+		undo(&s);
+		return report_error();
+	}
+	(void)dprintf(STATUS_FD, "ok %d\n", (int)s.keeper.pid);
+	close_fd(&s.sock);
+	close_fd(&s.userns);
+	plan_free(&s.plan);
+	cleanup_fd int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	for (int fd = 0; fd < 3; fd++)
+		if (null < 0 || dup2(null, fd) < 0)
+			close(fd);
+	close(LOCK_FD);
+	close_fd(&null);
+	keeper_run(&s.keeper);
+}
