@@ -1,0 +1,117 @@
+/** What every storage driver must do: one file of cases, run for each of them by drivers.test.ts. */
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
+import { existsSync, readdirSync, writeFileSync } from "node:fs";
+import { BerthError } from "../base/errors.ts";
+import { poolDir } from "../base/paths.ts";
+import type { StorageDriver, VolumeLimits } from "./driver.ts";
+import { isRoot, smallDisk, temporaryRoot, useRoot } from "./testing.ts";
+
+const MiB = 2 ** 20;
+const limits: VolumeLimits = { bytes: 64 * MiB, inodes: undefined };
+
+export function driverCases(driver: StorageDriver): void {
+  describe.skipIf(!isRoot)(`driver ${driver.name}`, () => {
+    const { root, drop } = temporaryRoot();
+    beforeAll(() => useRoot(root));
+    afterAll(drop);
+    afterEach(async () => {
+      for (const id of ["a", "b"]) await driver.remove(id);
+    });
+
+    const leftovers = (): readonly string[] =>
+      existsSync(`${poolDir()}/${driver.name}`) ? readdirSync(`${poolDir()}/${driver.name}`) : [];
+
+    test("works on this host", async () => {
+      expect(await driver.missing()).toBeUndefined();
+    });
+
+    test("creates, tells and removes a volume, and leaves nothing", async () => {
+      expect(driver.exists("a")).toBe(false);
+      await driver.create("a", limits);
+      expect(driver.exists("a")).toBe(true);
+      expect(driver.exists("b")).toBe(false);
+      await driver.remove("a");
+      expect(driver.exists("a")).toBe(false);
+      expect(leftovers()).toEqual([]);
+    });
+
+    test("removing what is not there is fine", async () => {
+      await driver.remove("a");
+      await driver.remove("a");
+    });
+
+    test("a second volume of that name is refused and the first one stays", async () => {
+      await driver.create("a", limits);
+      await expect(driver.create("a", limits)).rejects.toMatchObject({ code: "storage.failed" });
+      expect(driver.exists("a")).toBe(true);
+    });
+
+    test("many are created at once", async () => {
+      const ids = Array.from({ length: 10 }, (_, i) => `many-${i}`);
+      await Promise.all(ids.map((id) => driver.create(id, { bytes: 96 * MiB, inodes: undefined })));
+      expect(ids.every((id) => driver.exists(id))).toBe(true);
+      await Promise.all(ids.map((id) => driver.remove(id)));
+      expect(leftovers()).toEqual([]);
+    });
+
+    test("the pool is root's alone: it holds setuid programs of guests", async () => {
+      await driver.create("a", limits);
+      expect((await Bun.file(poolDir()).stat()).mode & 0o777).toBe(0o700);
+    });
+
+    test("resizing what is not there is an error that names it", async () => {
+      await expect(driver.resize("a", limits)).rejects.toThrow("volume a does not exist");
+    });
+
+    test("resizing to the same size twice changes nothing", async () => {
+      await driver.create("a", limits);
+      await driver.resize("a", limits);
+      const before = driver.usage("a");
+      await driver.resize("a", limits);
+      expect(driver.usage("a")).toEqual(before);
+    });
+
+    test("a full disk is host.no-space and leaves nothing", async () => {
+      const { root: full, drop: dropFull } = temporaryRoot();
+      const unmount = await smallDisk(full, MiB);
+      useRoot(full);
+      try {
+        await driver.create("b", limits);
+        await driver.remove("b");
+        fill(`${full}/ballast`);
+        const failed = await driver.create("a", limits).then(
+          () => undefined,
+          (error: unknown) => error,
+        );
+        // A driver that only makes directories may still find room for them.
+        if (driver.enforcesQuota) expect(failed).toBeInstanceOf(BerthError);
+        if (failed instanceof BerthError) expect(failed.code).toBe("host.no-space");
+        if (failed !== undefined) expect(leftovers()).toEqual([]);
+      } finally {
+        useRoot(root);
+        await unmount();
+        dropFull();
+      }
+    });
+
+    test("the records make an overlay of template and volume, shifted or not", () => {
+      const shifted = driver.rootRecords("a", "/t/rootfs", 100000, true);
+      expect(shifted[1]).toEqual(["bind", "lower", "/t/rootfs", "ro", "idmap"]);
+      expect(shifted[2]).toEqual(["ownedDir", "@pool/upper", "0755", 100000, 100000]);
+      expect(shifted.at(-1)).toContain("index=on");
+      const privileged = driver.rootRecords("a", "/t/rootfs", 0, false);
+      expect(privileged[1]).toEqual(["bind", "lower", "/t/rootfs", "ro"]);
+      expect(privileged[2]).toEqual(["ownedDir", "@pool/upper", "0755", 0, 0]);
+    });
+  });
+}
+
+function fill(path: string): void {
+  for (let size = 1 << 16; size >= 1; size >>= 1)
+    for (let i = 0; ; i += 1)
+      try {
+        writeFileSync(`${path}-${size}-${i}`, Buffer.alloc(size));
+      } catch {
+        break;
+      }
+}

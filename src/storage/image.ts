@@ -1,0 +1,194 @@
+/**
+ * The `image` driver: a sparse ext4 file per container holds the overlay's upper and work directories. Works on
+ * every kernel; the limit is the size of the file system, so it cannot be passed by anybody, and `df` tells the truth.
+ */
+import { chmodSync, existsSync, renameSync, rmSync, statSync, truncateSync } from "node:fs";
+import { BerthError } from "../base/errors.ts";
+import { makeDirs, readIfExists, syncDir } from "../base/files.ts";
+import { poolDir } from "../base/paths.ts";
+import { formatSize } from "../base/units.ts";
+import type { PlanRecord } from "../kernel/plan.ts";
+import type { StorageDriver, VolumeLimits, VolumeUsage } from "./driver.ts";
+import { BLOCK, goldenImage, imageSize, inodeLabel, syncFile } from "./golden.ts";
+import { waitForLoop } from "./loops.ts";
+import { overlayRecords } from "./overlay.ts";
+import { describeProgram, findProgram, must, programError, run } from "./program.ts";
+import { readSuperblock } from "./superblock.ts";
+
+/** Size when no limit is set: sparse, so that it costs nothing until it is used. */
+const DEFAULT_SIZE = 10 * 2 ** 30;
+
+const dir = (): string => `${poolDir()}/image`;
+const imageOf = (id: string): string => `${dir()}/${id}.img`;
+const undoOf = (id: string): string => `${dir()}/${id}.undo`;
+
+export const imageDriver: StorageDriver = {
+  name: "image",
+  enforcesQuota: true,
+  missing,
+  create,
+  remove,
+  exists: (id) => existsSync(imageOf(id)),
+  resize,
+  usage,
+  rootRecords,
+};
+
+async function missing(): Promise<string | undefined> {
+  const absent = (["mke2fs", "e2fsck", "resize2fs", "cp"] as const).find(
+    (name) => findProgram(name) === undefined,
+  );
+  if (absent !== undefined) return describeProgram(absent);
+  if (!existsSync("/dev/loop-control") && !(await loads("loop", () => existsSync("/dev/loop-control"))))
+    return "loop devices (/dev/loop-control; kernel module loop)";
+  if (!hasExt4() && !(await loads("ext4", hasExt4))) return "ext4 (kernel module ext4)";
+  return undefined;
+}
+
+function hasExt4(): boolean {
+  return /\text4$/m.test(readIfExists("/proc/filesystems") ?? "");
+}
+
+async function loads(module: string, works: () => boolean): Promise<boolean> {
+  if (findProgram("modprobe") === undefined) return false;
+  await run("modprobe", ["-q", "--", module]);
+  return works();
+}
+
+async function create(id: string, limits: VolumeLimits): Promise<void> {
+  const image = imageOf(id);
+  if (existsSync(image)) throw new BerthError("storage.failed", `the volume ${id} exists already`);
+  const golden = await goldenImage(imageSize(limits.bytes ?? DEFAULT_SIZE), limits.inodes);
+  makeDirs(dir());
+  chmodSync(poolDir(), 0o700);
+  const fresh = `${image}.new`;
+  try {
+    await must("storage.failed", `cannot make the volume ${id}`, "cp", [
+      "--sparse=auto",
+      "--reflink=auto",
+      "--",
+      golden,
+      fresh,
+    ]);
+    chmodSync(fresh, 0o600);
+    syncFile(fresh);
+    renameSync(fresh, image);
+    syncDir(dir());
+  } catch (error) {
+    rmSync(fresh, { force: true });
+    throw error;
+  }
+}
+
+async function remove(id: string): Promise<void> {
+  await refuseMounted(id);
+  for (const path of [imageOf(id), undoOf(id), `${imageOf(id)}.new`]) rmSync(path, { force: true });
+}
+
+async function refuseMounted(id: string): Promise<void> {
+  const loop = await waitForLoop(imageOf(id));
+  if (loop === undefined) return;
+  throw new BerthError(
+    "storage.in-use",
+    `the volume ${id} is mounted by /dev/${loop}`,
+    "stop the container that uses it; `losetup -l` and `findmnt` tell more",
+  );
+}
+
+/**
+ * Grows or shrinks the file system, then the file. Blocks that resize2fs overwrites are kept in an undo file until
+ * it has ended: if anything dies half way, the next resize takes that one back first. The file is cut only once the
+ * file system has become smaller.
+ */
+async function resize(id: string, limits: VolumeLimits): Promise<void> {
+  const image = imageOf(id);
+  if (!existsSync(image))
+    throw new BerthError("storage.failed", `the volume ${id} does not exist`, "remove the container");
+  await refuseMounted(id);
+  await undoHalfResize(id);
+  const wanted = imageSize(limits.bytes ?? DEFAULT_SIZE);
+  const now = readSuperblock(image);
+  if (now.label !== inodeLabel(limits.inodes))
+    throw new BerthError(
+      "storage.failed",
+      `the inode limit of the volume ${id} cannot be changed: ext4 fixes it when it is made`,
+      "make a new container with that limit and move the data",
+    );
+  if (now.blocks * BLOCK !== wanted) {
+    await check(id);
+    if (wanted < now.blocks * BLOCK) await refuseTooSmall(id, wanted);
+    else truncateSync(image, wanted);
+    await resizeFileSystem(id, wanted);
+  }
+  if (statSync(image).size !== wanted) truncateSync(image, wanted);
+  syncFile(image);
+}
+
+async function undoHalfResize(id: string): Promise<void> {
+  if (!existsSync(undoOf(id))) return;
+  await run("e2undo", ["-f", undoOf(id), imageOf(id)]);
+  rmSync(undoOf(id));
+  const checked = await run("e2fsck", ["-f", "-y", imageOf(id)]);
+  if (checked.code >= 4)
+    throw programError(
+      "storage.failed",
+      `the volume ${id} was damaged by a resize that was killed`,
+      "e2fsck",
+      checked,
+    );
+}
+
+async function check(id: string): Promise<void> {
+  const checked = await run("e2fsck", ["-f", "-p", imageOf(id)]);
+  // 1: errors were corrected (e2fsck(8)).
+  if (checked.code > 1)
+    throw programError("storage.failed", `the volume ${id} has errors`, "e2fsck", checked);
+}
+
+async function refuseTooSmall(id: string, wanted: number): Promise<void> {
+  const { stdout } = await must("storage.failed", `cannot size up the volume ${id}`, "resize2fs", [
+    "-P",
+    imageOf(id),
+  ]);
+  const least = Number(/: (\d+)\s*$/.exec(stdout)?.[1] ?? 0) * BLOCK;
+  if (wanted >= least) return;
+  throw new BerthError(
+    "storage.failed",
+    `the volume ${id} holds too much to be shrunk to ${formatSize(wanted)}`,
+    `at least ${formatSize(Math.ceil(least / 2 ** 20) * 2 ** 20)}; remove some files in the container first`,
+  );
+}
+
+async function resizeFileSystem(id: string, wanted: number): Promise<void> {
+  const resized = await run("resize2fs", ["-z", undoOf(id), imageOf(id), String(wanted / BLOCK)]);
+  if (resized.code !== 0) {
+    await undoHalfResize(id);
+    truncateSync(imageOf(id), Math.max(readSuperblock(imageOf(id)).blocks * BLOCK, 0));
+    throw programError("storage.failed", `cannot resize the volume ${id}`, "resize2fs", resized);
+  }
+  syncFile(imageOf(id));
+  rmSync(undoOf(id), { force: true });
+}
+
+function usage(id: string): VolumeUsage {
+  const image = imageOf(id);
+  const { blockSize, blocks, freeBlocks, overhead, inodes, freeInodes } = readSuperblock(image);
+  return {
+    bytes: blocks * blockSize,
+    inodes,
+    usedBytes: Math.max(0, blocks - freeBlocks - overhead) * blockSize,
+    usedInodes: inodes - freeInodes,
+    allocated: statSync(image).blocks * 512,
+  };
+}
+
+/**
+ * `discard`: what the guest deletes is given back to the host. `noinit_itable`: the inode tables are holes, which
+ * the kernel would otherwise fill with zeros in the background: 160 MiB a guest of 10 GiB.
+ */
+function rootRecords(id: string, rootfs: string, baseUid: number, shifted: boolean): readonly PlanRecord[] {
+  return [
+    ["loop", "pool", imageOf(id), "ext4", "errors=remount-ro,discard,noinit_itable", "dio"],
+    ...overlayRecords(rootfs, baseUid, shifted),
+  ];
+}
