@@ -1,0 +1,97 @@
+/** Running a command in a guest, and the operator's terminal on its console: both are verbs of berth-launch. */
+import { readFileSync } from "node:fs";
+import { BerthError, describeErrno } from "../base/errors.ts";
+import { containerPaths } from "../base/paths.ts";
+import { binaryPath } from "../kernel/binaries.ts";
+import { mustRun } from "./container.ts";
+
+export type AttachOptions = {
+  readonly user: string | undefined;
+  readonly cwd: string | undefined;
+  readonly env: readonly string[];
+  readonly tty: "auto" | "always" | "never";
+};
+
+/** Exit code of berth-launch for its own failures (native/README.md). */
+const ATTACH_FAILED = 125;
+
+/** Runs a command in the guest with this process's stdin, stdout and stderr; returns its exit code. */
+export async function attach(name: string, argv: readonly string[], options: AttachOptions): Promise<number> {
+  const status = mustRun(name);
+  if (status.state === "frozen") {
+    throw new BerthError(
+      "container.frozen",
+      `container ${name} is frozen: nothing runs in it`,
+      `berth thaw ${name}`,
+    );
+  }
+  const words = [
+    ...(options.user === undefined ? [] : ["--user", options.user]),
+    ...(options.cwd === undefined ? [] : ["--cwd", options.cwd]),
+    ...options.env.flatMap((pair) => ["--env", pair]),
+    "--tty",
+    options.tty,
+    "--status-fd",
+    "3",
+    containerPaths(name).run,
+    "--",
+    ...argv,
+  ];
+  const child = Bun.spawn([binaryPath("berth-launch"), "attach", ...words], {
+    stdio: ["inherit", "inherit", "inherit", "pipe"],
+    env: { TERM: process.env.TERM ?? "" },
+  });
+  const stop = passSignals((signal) => child.kill(signal));
+  const code = await child.exited;
+  stop();
+  if (code !== ATTACH_FAILED) return code;
+  const report = reportOf(child.stdio[3]);
+  if (report === undefined) return code;
+  const [, step = "attach", errno = "0", ...text] = report.split(" ");
+  const why = errno === "0" ? text.join(" ") : `${text.join(" ")}: ${describeErrno(Number(errno))}`;
+  throw new BerthError(
+    "container.attach-failed",
+    `container ${name}: ${step}: ${why}`,
+    "`berth info` shows whether it still runs",
+  );
+}
+
+/** What berth-launch wrote on the status fd: one line, or nothing when 125 is the command's own. */
+function reportOf(fd: unknown): string | undefined {
+  if (typeof fd !== "number") return undefined;
+  const text = readFileSync(fd, "utf8").trim();
+  return text.startsWith("error ") ? text : undefined;
+}
+
+/** Joins the terminal to the guest's console until the detach key; returns the exit code. */
+export async function joinConsole(name: string, detachKey: number): Promise<number> {
+  const status = mustRun(name);
+  if (status.unattended) {
+    throw new BerthError(
+      "container.attach-failed",
+      `container ${name} has lost its keeper, and with it its console`,
+      `\`berth enter ${name}\` still works; the console is back after \`berth restart ${name}\``,
+    );
+  }
+  const child = Bun.spawn(
+    [binaryPath("berth-launch"), "console", "--escape", String(detachKey), containerPaths(name).run],
+    {
+      stdio: ["inherit", "inherit", "inherit"],
+      env: { TERM: process.env.TERM ?? "" },
+    },
+  );
+  const stop = passSignals((signal) => child.kill(signal));
+  const code = await child.exited;
+  stop();
+  return code;
+}
+
+/** The child deals with what the terminal sends to both; what is sent to us alone is passed on. */
+function passSignals(send: (signal: NodeJS.Signals) => void): () => void {
+  const ignore = (): void => {};
+  const pass = (): void => send("SIGTERM");
+  process.on("SIGINT", ignore).on("SIGQUIT", ignore).on("SIGTERM", pass).on("SIGHUP", pass);
+  return () => {
+    process.off("SIGINT", ignore).off("SIGQUIT", ignore).off("SIGTERM", pass).off("SIGHUP", pass);
+  };
+}

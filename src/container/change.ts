@@ -1,0 +1,129 @@
+/** Changing settings: at once where the kernel allows it, else from the next start on; never half. */
+import { readFileSync } from "node:fs";
+import { BerthError } from "../base/errors.ts";
+import { writeAtomic } from "../base/files.ts";
+import { containerPaths } from "../base/paths.ts";
+import { type ConfigChanges, changeConfig } from "../config/parse.ts";
+import type { ContainerConfig } from "../config/schema.ts";
+import { cgroups } from "../resources/cgroup.ts";
+import { storageDriver } from "../storage/drivers.ts";
+import type { LockedContainer } from "./container.ts";
+import { clearIntent, declareIntent } from "./intent.ts";
+import { limitsOf } from "./start.ts";
+import { statusOf } from "./status.ts";
+
+/** Keys that a running guest feels at once. */
+const liveKeys = new Set([
+  "memory",
+  "swap",
+  "cpus",
+  "cpu-weight",
+  "pids",
+  "description",
+  "ctid",
+  "stop.signal",
+  "stop.timeout",
+  "disk",
+  "inodes",
+]);
+
+export type ChangeResult = {
+  /** Keys that take effect at the next start only. */
+  readonly atNextStart: readonly string[];
+};
+
+/** Applies changes, given as a person writes them. On any fault nothing has changed. */
+export async function changeContainer(
+  container: LockedContainer,
+  changes: ConfigChanges,
+): Promise<ChangeResult> {
+  const file = containerPaths(container.name).config;
+  const before = readFileSync(file, "utf8");
+  const after = changeConfig(before, file, changes);
+  refuseFixed(container, after.value);
+  return await applyText(container, before, after);
+}
+
+/** Takes a whole new text of config.yaml, as an editor left it. */
+export async function replaceConfig(container: LockedContainer, text: string): Promise<ChangeResult> {
+  const file = containerPaths(container.name).config;
+  const after = changeConfig(text, file, []);
+  refuseFixed(container, after.value);
+  return await applyText(container, readFileSync(file, "utf8"), { text, value: after.value });
+}
+
+/** What is decided at creation: changing it needs another container. */
+function refuseFixed({ name, config }: LockedContainer, after: ContainerConfig): void {
+  for (const key of ["template", "privileged"] as const) {
+    if (config[key] === after[key]) continue;
+    throw new BerthError(
+      "config.invalid",
+      `${name}: ${key} cannot be changed from ${JSON.stringify(config[key])} to ${JSON.stringify(after[key])}: the files of the guest depend on it`,
+      "create another container with it",
+    );
+  }
+}
+
+async function applyText(
+  container: LockedContainer,
+  before: string,
+  after: { text: string; value: ContainerConfig },
+): Promise<ChangeResult> {
+  const { name, config } = container;
+  const file = containerPaths(name).config;
+  const running = statusOf(name).state !== "stopped";
+  const changed = changedKeys(config, after.value);
+  if (changed.includes("disk") || changed.includes("inodes")) await resize(container, after.value, running);
+  try {
+    if (running) cgroups().update(name, limitsOf(after.value));
+    writeAtomic(file, after.text);
+  } catch (error) {
+    if (running) cgroups().update(name, limitsOf(config));
+    writeAtomic(file, before);
+    throw error;
+  }
+  return { atNextStart: running ? changed.filter((key) => !liveKeys.has(key)) : [] };
+}
+
+async function resize(
+  { name, state, config }: LockedContainer,
+  after: ContainerConfig,
+  running: boolean,
+): Promise<void> {
+  const driver = storageDriver(state.storage);
+  if (running && driver.enforcesQuota) {
+    throw new BerthError(
+      "container.running",
+      `container ${name} is running: storage driver ${driver.name} changes disk limits of stopped containers only`,
+      `berth stop ${name} first`,
+    );
+  }
+  if (after.inodes !== config.inodes && driver.name === "image") {
+    throw new BerthError(
+      "storage.failed",
+      `${name}: the number of inodes of an image is fixed when it is made`,
+      "create the container with --inodes",
+    );
+  }
+  const limits = { bytes: after.disk, inodes: after.inodes };
+  declareIntent(name, { operation: "resize", uuid: state.uuid, storage: state.storage, limits });
+  try {
+    await driver.resize(state.uuid, limits);
+  } finally {
+    clearIntent(name);
+  }
+}
+
+/** Dotted keys whose values differ. */
+export function changedKeys(before: object, after: object, prefix = ""): string[] {
+  const a: Record<string, unknown> = { ...before };
+  const b: Record<string, unknown> = { ...after };
+  return [...new Set([...Object.keys(a), ...Object.keys(b)])].flatMap((key) => {
+    const [x, y] = [a[key], b[key]];
+    if (isPlain(x) && isPlain(y)) return changedKeys(x, y, `${prefix}${key}.`);
+    return JSON.stringify(x) === JSON.stringify(y) ? [] : [`${prefix}${key}`];
+  });
+}
+
+const isPlain = (value: unknown): value is object =>
+  typeof value === "object" && value !== null && !Array.isArray(value);

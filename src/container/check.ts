@@ -1,0 +1,294 @@
+/**
+ * What this host offers, layer by layer: named when absent, never skipped in silence. Found by doing where a file
+ * cannot tell.
+ */
+import {
+  closeSync,
+  existsSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  readSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
+import { release, tmpdir } from "node:os";
+import { readIfExists } from "../base/files.ts";
+import { instance } from "../base/paths.ts";
+import { binaryPath } from "../kernel/binaries.ts";
+import { ptr } from "../kernel/libc.ts";
+import { runProgram } from "../kernel/run.ts";
+import { cgroups } from "../resources/cgroup.ts";
+import { cgroupLayout, limitsOnV2 } from "../resources/layout.ts";
+import { storageDriver } from "../storage/drivers.ts";
+
+export type Finding = {
+  readonly layer: string;
+  /** absent: berth works without it, and `detail` says what is lost. missing: it must be there. */
+  readonly verdict: "present" | "absent" | "missing";
+  readonly detail: string;
+  readonly cure: string;
+};
+
+type Check = () => Finding | Promise<Finding>;
+
+const present = (layer: string, detail: string): Finding => ({ layer, verdict: "present", detail, cure: "" });
+const absent = (layer: string, detail: string, cure: string): Finding => ({
+  layer,
+  verdict: "absent",
+  detail,
+  cure,
+});
+const missing = (layer: string, detail: string, cure: string): Finding => ({
+  layer,
+  verdict: "missing",
+  detail,
+  cure,
+});
+
+/** Every layer, in the order of a start. */
+export async function checkHost(): Promise<Finding[]> {
+  return await Promise.all(checks.map(async (check) => await check()));
+}
+
+const OLDEST = [5, 15] as const;
+
+function kernel(): Finding {
+  const [major = 0, minor = 0] = release().split(".").map(Number);
+  const old = major < OLDEST[0] || (major === OLDEST[0] && minor < OLDEST[1]);
+  if (!old) return present("kernel", `Linux ${release()}`);
+  return missing(
+    "kernel",
+    `Linux ${release()}: idmapped overlay layers need 5.19, mounts by descriptor 5.15`,
+    "boot a newer kernel: Debian 12, Ubuntu 24.04 or later have one",
+  );
+}
+
+function root(): Finding {
+  return process.getuid?.() === 0
+    ? present("root", "berth runs as root")
+    : missing("root", "berth does not run as root", "run it as root, or with sudo");
+}
+
+function cgroup(): Finding {
+  const layout = cgroupLayout();
+  if (limitsOnV2(layout)) {
+    const lost = ["memory", "cpu", "pids"].filter((controller) => !layout.v2Controllers.has(controller));
+    const detail = `v2 with ${[...layout.v2Controllers].join(", ")}`;
+    return lost.length === 0
+      ? present("cgroups", detail)
+      : missing("cgroups", `${detail}; without ${lost.join(", ")}`, "boot without cgroup_disable=");
+  }
+  if (layout.v1.length === 0)
+    return missing("cgroups", "none mounted", "mount -t cgroup2 none /sys/fs/cgroup");
+  const offered = layout.v1.flatMap(({ controllers }) => controllers);
+  const lost = ["memory", "cpu", "pids", "devices", "freezer"].filter(
+    (controller) => !offered.includes(controller),
+  );
+  const detail = `${cgroups().version} with ${offered.join(", ")}`;
+  return lost.length === 0
+    ? present("cgroups", detail)
+    : missing(
+        "cgroups",
+        `${detail}; without ${lost.join(", ")}`,
+        "mount these controllers, or boot with cgroup v2",
+      );
+}
+
+function userNamespaces(): Finding {
+  const most = Number(readIfExists("/proc/sys/user/max_user_namespaces") ?? 0);
+  if (!existsSync("/proc/self/ns/user") || most === 0) {
+    return missing(
+      "user namespaces",
+      "the kernel has none, or allows none",
+      "sysctl user.max_user_namespaces=100000",
+    );
+  }
+  return present("user namespaces", `at most ${most}`);
+}
+
+function namespace(layer: string, file: string, lost: string): Finding {
+  return existsSync(`/proc/self/ns/${file}`)
+    ? present(layer, "the kernel has them")
+    : absent(layer, lost, "boot a kernel that has them");
+}
+
+function fileSystem(name: string, need: string): Finding {
+  const known =
+    new RegExp(`\\t${name}$`, "m").test(readFileSync("/proc/filesystems", "utf8")) ||
+    existsSync(`/sys/module/${name}`);
+  return known
+    ? present(name, need)
+    : missing(name, `the kernel does not know ${name}: ${need}`, `modprobe ${name}`);
+}
+
+async function storageImage(): Promise<Finding> {
+  const lost = await storageDriver("image").missing();
+  return lost === undefined
+    ? present("storage image", "a disk image per container: limits hold, df is true")
+    : absent(
+        "storage image",
+        `${lost}; containers have no disk limit (plain)`,
+        "install or load what is named",
+      );
+}
+
+/** Mounts a small ext4 with project quota in a mount namespace of its own. */
+async function projectQuota(): Promise<Finding> {
+  const layer = "project quota";
+  const dir = mkdtempSync(`${tmpdir()}/berth-check-`);
+  const image = `${dir}/image`;
+  try {
+    writeFileSync(image, "");
+    truncateSync(image, 16 * 2 ** 20);
+    const made = await runProgram(
+      ["mke2fs", "-q", "-F", "-t", "ext4", "-O", "quota,project", "-E", "quotatype=prjquota", image],
+      { package: "e2fsprogs" },
+    );
+    if (made.code !== 0)
+      return absent(layer, `mke2fs cannot make it: ${made.stderr.trim()}`, "a newer e2fsprogs");
+    const mounted = await runProgram(["unshare", "--mount", "mount", "-o", "loop,prjquota", image, dir], {
+      package: "util-linux",
+    });
+    if (mounted.code === 0) return present(layer, "ext4 and the kernel keep it");
+    return absent(
+      layer,
+      "the kernel cannot mount ext4 with it",
+      "modprobe quota_v2, or a kernel with CONFIG_QFMT_V2 (Debian's and Ubuntu's have it)",
+    );
+  } finally {
+    rmSync(dir, { recursive: true, force: true });
+  }
+}
+
+function seccomp(): Finding {
+  const actions = readIfExists("/proc/sys/kernel/seccomp/actions_avail");
+  return actions === undefined
+    ? missing("seccomp", "the kernel has none", "boot a kernel with CONFIG_SECCOMP_FILTER")
+    : present("seccomp", actions.trim());
+}
+
+function apparmor(): Finding {
+  const enabled = readIfExists("/sys/module/apparmor/parameters/enabled")?.trim() === "Y";
+  const active = (readIfExists("/sys/kernel/security/lsm") ?? "").split(",").includes("apparmor") || enabled;
+  return active
+    ? present("AppArmor", "enabled")
+    : absent(
+        "AppArmor",
+        "the kernel runs without; the other layers stand alone",
+        "boot with lsm=...,apparmor where the kernel has it",
+      );
+}
+
+/** A page that was just written has bit 55 of its pagemap entry set where the kernel tracks it (admin-guide/mm/soft-dirty). */
+function softDirty(): Finding {
+  const layer = "soft-dirty";
+  const lost = absent(
+    layer,
+    "the kernel does not track written pages: migration without pre-copy",
+    "a kernel with CONFIG_MEM_SOFT_DIRTY (Debian's have it)",
+  );
+  const page = new Uint8Array(4096).fill(1);
+  const entry = Buffer.alloc(8);
+  try {
+    const fd = openSync("/proc/self/pagemap", "r");
+    try {
+      readSync(fd, entry, 0, 8, Math.floor(Number(ptr(page)) / 4096) * 8);
+    } finally {
+      closeSync(fd);
+    }
+  } catch {
+    return lost;
+  }
+  return (entry.readBigUInt64LE(0) >> 55n) & 1n
+    ? present(layer, "written pages are tracked: migration can pre-copy")
+    : lost;
+}
+
+async function program(
+  layer: string,
+  argv: readonly string[],
+  pkg: string,
+  lost: string,
+  needed: boolean,
+): Promise<Finding> {
+  try {
+    const { stdout, stderr } = await runProgram(argv, { package: pkg });
+    return present(layer, (stdout || stderr).trim().split("\n")[0] ?? "");
+  } catch {
+    return (needed ? missing : absent)(
+      layer,
+      `${argv[0]} is not installed: ${lost}`,
+      `apt-get install ${pkg}`,
+    );
+  }
+}
+
+function ownPrograms(): Finding {
+  try {
+    return present("berth-launch", `${binaryPath("berth-launch")}, ${binaryPath("berth-seccomp")}`);
+  } catch (error) {
+    return missing(
+      "berth-launch",
+      error instanceof Error ? error.message : "not found",
+      "npm run build, or install berth again",
+    );
+  }
+}
+
+function forwarding(): Finding {
+  const on = readIfExists("/proc/sys/net/ipv4/ip_forward")?.trim() === "1";
+  return on
+    ? present("forwarding", "guests reach out through the host")
+    : absent("forwarding", "off; the first start with a network turns it on", "sysctl net.ipv4.ip_forward=1");
+}
+
+/** A drop policy in somebody else's forward chain stops guests, and berth changes nobody's firewall. */
+async function firewall(): Promise<Finding> {
+  const layer = "host firewall";
+  try {
+    const { stdout } = await runProgram(["nft", "list", "chains"], { package: "nftables" });
+    const drops = /hook forward[^}]*policy drop/.test(stdout);
+    return drops
+      ? absent(
+          layer,
+          `a forward chain drops what it does not know: guests on ${instance.bridge} may not reach out`,
+          `accept ${instance.bridge} there, e.g. nft insert rule ip filter FORWARD iifname ${instance.bridge} accept`,
+        )
+      : present(layer, "no forward chain drops guests by policy");
+  } catch {
+    return absent(layer, "nft is not installed: it cannot be looked at", "apt-get install nftables");
+  }
+}
+
+const checks: readonly Check[] = [
+  root,
+  kernel,
+  ownPrograms,
+  userNamespaces,
+  () => namespace("cgroup namespaces", "cgroup", "guests would see the host's cgroup paths"),
+  () => namespace("time namespaces", "time", "a restored guest's clocks would jump"),
+  cgroup,
+  () => fileSystem("overlay", "guests share their template through it"),
+  storageImage,
+  projectQuota,
+  seccomp,
+  apparmor,
+  () => program("bridge and links", ["ip", "-V"], "iproute2", "guests have no network", true),
+  () => program("nftables", ["nft", "--version"], "nftables", "guests cannot reach out", true),
+  forwarding,
+  firewall,
+  () =>
+    program(
+      "mmdebstrap",
+      ["mmdebstrap", "--version"],
+      "mmdebstrap",
+      "no Debian template can be built",
+      false,
+    ),
+  softDirty,
+  () => program("criu", ["criu", "--version"], "criu", "no checkpoint and no live migration", false),
+  () =>
+    program("lxcfs", ["lxcfs", "--version"], "lxcfs", "free and uptime in a guest show the host's", false),
+];

@@ -1,0 +1,57 @@
+/** Opening a container: the lock where it will be changed, recovery of what was cut short, and what is known of it. */
+import { BerthError } from "../base/errors.ts";
+import type { ContainerConfig } from "../config/schema.ts";
+import { hasIntent, recover } from "./intent.ts";
+import { type ContainerLock, dropLockFile, withLock } from "./lock.ts";
+import { resolveName } from "./name.ts";
+import { type Status, statusOf } from "./status.ts";
+import { type ContainerState, loadConfig, loadState } from "./store.ts";
+
+export type Container = {
+  readonly name: string;
+  readonly config: ContainerConfig;
+  readonly state: ContainerState;
+};
+
+export type LockedContainer = Container & { readonly lock: ContainerLock };
+
+const gone = (name: string): BerthError =>
+  new BerthError(
+    "container.not-found",
+    `there is no container ${JSON.stringify(name)}: its creation or removal had been cut short`,
+    "`berth ls` shows those there are",
+  );
+
+/** Looks without locking. What was cut short is recovered first. */
+export async function openContainer(word: string): Promise<Container> {
+  const name = resolveName(word);
+  if (hasIntent(name)) await withLock(name, async (lock) => refuseGone(lock));
+  return { name, config: loadConfig(name), state: loadState(name) };
+}
+
+/** Runs `work` on the container under its lock. */
+export async function withContainer<T>(
+  word: string,
+  work: (container: LockedContainer) => Promise<T>,
+): Promise<T> {
+  const name = resolveName(word);
+  return await withLock(name, async (lock) => {
+    await refuseGone(lock);
+    return await work({ name, lock, config: loadConfig(name), state: loadState(name) });
+  });
+}
+
+async function refuseGone(lock: ContainerLock): Promise<void> {
+  if (await recover(lock)) return;
+  dropLockFile(lock);
+  throw gone(lock.name);
+}
+
+/** Its status, which must be running. */
+export function mustRun(name: string): Extract<Status, { state: "running" | "frozen" }> {
+  const status = statusOf(name);
+  if (status.state === "stopped") {
+    throw new BerthError("container.not-running", `container ${name} is stopped`, `berth start ${name}`);
+  }
+  return status;
+}

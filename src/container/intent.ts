@@ -1,0 +1,144 @@
+/**
+ * What a changing operation is about to do, written before it does it: a command that is killed half way is
+ * completed or undone by whoever takes the container's lock next.
+ */
+import { closeSync, existsSync, readdirSync, rmdirSync, rmSync } from "node:fs";
+import { BerthError, errnoOf } from "../base/errors.ts";
+import { claimant, readIfExists, syncDir, writeAtomic } from "../base/files.ts";
+import { containerPaths, instance, leasesDir } from "../base/paths.ts";
+import { releaseAddress } from "../network/addresses.ts";
+import { cgroups } from "../resources/cgroup.ts";
+import type { DriverName, VolumeLimits } from "../storage/driver.ts";
+import { storageDriver } from "../storage/drivers.ts";
+import { releaseIds } from "./ids.ts";
+import { type ContainerLock, dropLockFile, tryTakeLock } from "./lock.ts";
+import { statusOf } from "./status.ts";
+import { loadState } from "./store.ts";
+
+export type Intent =
+  | { readonly operation: "create" | "remove"; readonly uuid: string; readonly storage: DriverName }
+  | {
+      readonly operation: "resize";
+      readonly uuid: string;
+      readonly storage: DriverName;
+      readonly limits: { readonly bytes?: number | undefined; readonly inodes?: number | undefined };
+    };
+
+export function declareIntent(name: string, intent: Intent): void {
+  writeAtomic(
+    containerPaths(name).intent,
+    `${JSON.stringify({ version: 1, since: new Date().toISOString(), ...intent })}\n`,
+  );
+}
+
+/** The operation is done. */
+export function clearIntent(name: string): void {
+  rmSync(containerPaths(name).intent, { force: true });
+  syncDir(containerPaths(name).dir);
+}
+
+function readIntent(name: string): Intent | undefined {
+  const text = readIfExists(containerPaths(name).intent);
+  if (text === undefined) return undefined;
+  try {
+    return JSON.parse(text) as Intent; // written by declareIntent, atomically
+  } catch (error) {
+    throw new BerthError(
+      "config.unreadable",
+      `${containerPaths(name).intent} is damaged`,
+      "remove it if no other berth command runs",
+      error,
+    );
+  }
+}
+
+/** Whether an operation was cut short (or is under way by somebody who holds the lock). */
+export const hasIntent = (name: string): boolean =>
+  existsSync(containerPaths(name).intent) || !existsSync(containerPaths(name).state);
+
+/** Completes or undoes what was cut short, under the container's lock. Says whether the container still exists. */
+export async function recover(lock: ContainerLock): Promise<boolean> {
+  const { name } = lock;
+  const { dir, state, config } = containerPaths(name);
+  if (!existsSync(dir)) return false;
+  const intent = readIntent(name);
+  if (intent === undefined) {
+    if (existsSync(state) || existsSync(config)) return true;
+    // Nothing but an empty directory: the first step of a creation or the last of a removal.
+    discardDirectory(name);
+    return false;
+  }
+  if (intent.operation === "resize") {
+    if (statusOf(name).state === "stopped") {
+      const limits: VolumeLimits = { bytes: intent.limits.bytes, inodes: intent.limits.inodes };
+      await storageDriver(intent.storage).resize(intent.uuid, limits);
+    }
+    clearIntent(name);
+    return true;
+  }
+  await discard(lock, intent);
+  return false;
+}
+
+/** Recovers every container whose lock is free and that was left half way: what `ls` does before it looks. */
+export async function recoverIdle(names: readonly string[]): Promise<void> {
+  for (const name of names.filter(hasIntent)) {
+    const lock = tryTakeLock(name);
+    if (lock === undefined) continue;
+    try {
+      if (!(await recover(lock))) dropLockFile(lock);
+    } finally {
+      closeSync(lock.fd);
+    }
+  }
+}
+
+/** Removes everything that belongs to the container. Whatever is gone already is fine, so it can be repeated. */
+export async function discard(
+  { name }: ContainerLock,
+  { uuid, storage }: { uuid: string; storage: DriverName },
+): Promise<void> {
+  cgroups().remove(name);
+  await storageDriver(storage).remove(uuid);
+  releaseLeases(name, uuid);
+  const { run, consoleLog } = containerPaths(name);
+  rmSync(run, { recursive: true, force: true });
+  for (const log of [consoleLog, `${consoleLog}.1`]) rmSync(log, { force: true });
+  discardDirectory(name);
+}
+
+/** The intent goes last, so that a removal cut short is known as one. */
+function discardDirectory(name: string): void {
+  const { dir, intent } = containerPaths(name);
+  for (const entry of readdirSync(dir)) {
+    if (`${dir}/${entry}` !== intent) rmSync(`${dir}/${entry}`, { recursive: true, force: true });
+  }
+  rmSync(intent, { force: true });
+  rmdirSync(dir);
+  syncDir(`${instance.lib}/containers`);
+}
+
+/** Leases are named by what is leased; only an interrupted creation has not noted which it got. */
+function releaseLeases(name: string, uuid: string): void {
+  if (existsSync(containerPaths(name).state)) {
+    const { baseUid, address } = loadState(name);
+    releaseIds(baseUid, uuid);
+    if (address !== null) releaseAddress(address, uuid);
+    return;
+  }
+  for (const kind of ["uid", "ip"]) {
+    const dir = `${leasesDir()}/${kind}`;
+    for (const entry of entries(dir)) {
+      if (claimant(`${dir}/${entry}`) === uuid) rmSync(`${dir}/${entry}`, { force: true });
+    }
+  }
+}
+
+function entries(dir: string): string[] {
+  try {
+    return readdirSync(dir);
+  } catch (error) {
+    if (errnoOf(error) === "ENOENT") return [];
+    throw error;
+  }
+}

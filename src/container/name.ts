@@ -1,0 +1,59 @@
+/** Names of containers: they become host names, cgroups, links and files, so they are kept plain. */
+import { existsSync, readdirSync } from "node:fs";
+import { closest } from "../base/closest.ts";
+import { BerthError, errnoOf } from "../base/errors.ts";
+import { containerPaths, instance } from "../base/paths.ts";
+import { loadConfig } from "./store.ts";
+
+const pattern = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
+
+/** Throws container.bad-name unless the word can be a container's name. */
+export function checkName(name: string): void {
+  if (pattern.test(name)) return;
+  throw new BerthError(
+    "container.bad-name",
+    `${JSON.stringify(name)} cannot be a container's name`,
+    "use 1 to 63 lower case letters, digits and -, beginning and ending with a letter or digit",
+  );
+}
+
+/** Names of all containers of this instance, sorted; those whose creation was cut short too. */
+export function containerNames(): string[] {
+  try {
+    return readdirSync(`${instance.lib}/containers`)
+      .filter((name) => pattern.test(name))
+      .sort((a, b) => a.localeCompare(b, "en", { numeric: true }));
+  } catch (error) {
+    if (errnoOf(error) === "ENOENT") return [];
+    throw error;
+  }
+}
+
+/** The container that a word means: its name, or its ctid. Throws container.not-found with the nearest name. */
+export function resolveName(word: string): string {
+  if (pattern.test(word) && existsSync(containerPaths(word).dir)) return word;
+  const names = containerNames();
+  if (/^\d+$/.test(word)) {
+    const byNumber = names.find((name) => ctidOf(name) === Number(word));
+    if (byNumber !== undefined) return byNumber;
+  }
+  const nearest = closest(word, names);
+  throw new BerthError(
+    "container.not-found",
+    `there is no container ${JSON.stringify(word)}`,
+    nearest !== undefined
+      ? `did you mean ${nearest}?`
+      : names.length === 0
+        ? "`berth create NAME` makes one"
+        : "`berth ls` shows those there are",
+  );
+}
+
+/** A container whose configuration is broken has no number, but must not hide the others. */
+function ctidOf(name: string): number | undefined {
+  try {
+    return loadConfig(name).ctid;
+  } catch {
+    return undefined;
+  }
+}

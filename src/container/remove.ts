@@ -1,0 +1,44 @@
+/** Removing a container with everything it has. */
+import { existsSync } from "node:fs";
+import { BerthError } from "../base/errors.ts";
+import { containerPaths } from "../base/paths.ts";
+import { declareIntent, discard, recover } from "./intent.ts";
+import { dropLockFile, withLock } from "./lock.ts";
+import { resolveName } from "./name.ts";
+import { statusOf } from "./status.ts";
+import { stopContainer } from "./stop.ts";
+import { loadConfig, loadState } from "./store.ts";
+
+/** Removes it; a running one only with `force`, which kills it first. */
+export async function removeContainer(word: string, force: boolean): Promise<void> {
+  const name = resolveName(word);
+  await withLock(name, async (lock) => {
+    if (!(await recover(lock))) {
+      dropLockFile(lock);
+      return;
+    }
+    if (!existsSync(containerPaths(name).state)) {
+      throw new BerthError(
+        "config.unreadable",
+        `container ${name} has no state.json: berth cannot know what belongs to it`,
+        `restore ${containerPaths(name).state} from a backup`,
+      );
+    }
+    const state = loadState(name);
+    if (statusOf(name).state !== "stopped") {
+      if (!force)
+        throw new BerthError(
+          "container.running",
+          `container ${name} is running`,
+          `berth stop ${name}, or berth rm --force ${name}`,
+        );
+      await stopContainer(
+        { name, lock, state, config: loadConfig(name) },
+        { kill: true, timeout: undefined, stayDown: true },
+      );
+    }
+    declareIntent(name, { operation: "remove", uuid: state.uuid, storage: state.storage });
+    await discard(lock, state);
+    dropLockFile(lock);
+  });
+}

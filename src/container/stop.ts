@@ -1,0 +1,86 @@
+/** Stopping: ask init, wait, then kill. */
+import { BerthError } from "../base/errors.ts";
+import { sendSignal, waitForEnd } from "../kernel/process.ts";
+import { cgroups } from "../resources/cgroup.ts";
+import { type LockedContainer, mustRun } from "./container.ts";
+import { watchKeeper, within } from "./keeper.ts";
+import { releaseRuntime } from "./start.ts";
+import type { InitRecord } from "./status.ts";
+import { saveState } from "./store.ts";
+import { templateOf } from "./templates.ts";
+
+const SIGKILL = 9;
+/** After a kill the kernel needs no more than this to end every process of a guest. */
+const KILL_PATIENCE_MS = 15_000;
+/** For guests whose template is gone: what most inits take as a wish to power down (LXC's choice too). */
+const SIGPWR = 30;
+
+export type StopOptions = {
+  /** Kill at once. */
+  readonly kill: boolean;
+  /** Seconds to wait before killing; the container's setting when undefined. */
+  readonly timeout: number | undefined;
+  /** Whether the guest should stay down: false for a restart. */
+  readonly stayDown: boolean;
+};
+
+export type StopResult = { readonly killed: boolean };
+
+/** Stops it. Throws container.not-running. */
+export async function stopContainer(container: LockedContainer, options: StopOptions): Promise<StopResult> {
+  const { name, state, config } = container;
+  const status = mustRun(name);
+  if (options.stayDown) saveState(name, { ...state, shouldRun: false }, false);
+  if (status.state === "frozen") cgroups().setFrozen(name, false);
+
+  const end = await endOf(name, status);
+  let killed = options.kill;
+  if (!options.kill) {
+    sendSignal(status.init, haltSignal(container));
+    killed = !(await end.wait((options.timeout ?? config.stop.timeout) * 1000));
+  }
+  if (killed) {
+    sendSignal(status.init, SIGKILL);
+    if (!(await end.wait(KILL_PATIENCE_MS))) {
+      throw new BerthError(
+        "container.stop-timeout",
+        `container ${name}: its init (process ${status.init.pid}) does not die even by SIGKILL`,
+        "a process of it hangs in the kernel: look at its state with `ps -o pid,stat,wchan -p PID`",
+      );
+    }
+  }
+  releaseRuntime(name);
+  end.release();
+  return { killed };
+}
+
+type End = { readonly wait: (milliseconds: number) => Promise<boolean>; readonly release: () => void };
+
+/** The guest's end as its keeper tells it, or as its pidfd does when the keeper is gone. */
+async function endOf(name: string, { init }: InitRecord): Promise<End> {
+  const watch = await watchKeeper(name);
+  if (watch === undefined)
+    return { wait: async (milliseconds) => waitForEnd(init, milliseconds), release: () => {} };
+  return {
+    wait: async (milliseconds) => {
+      const before = Date.now();
+      const ended = await within(
+        watch.ended.then(() => true),
+        milliseconds,
+        false,
+      );
+      // A keeper that died in the meantime says nothing of its guest.
+      return ended && waitForEnd(init, Math.max(0, milliseconds - (Date.now() - before)));
+    },
+    release: watch.close,
+  };
+}
+
+function haltSignal({ config, state }: LockedContainer): number {
+  if (config.stop.signal !== undefined) return config.stop.signal;
+  try {
+    return templateOf(state).metadata.haltSignal;
+  } catch {
+    return SIGPWR;
+  }
+}

@@ -1,0 +1,108 @@
+/** What lies on disk for a container: wanted settings (config.yaml) and facts that must last (state.json). */
+import { readFileSync, statSync } from "node:fs";
+import * as v from "valibot";
+import { BerthError, errnoOf } from "../base/errors.ts";
+import { readIfExists, writeAtomic } from "../base/files.ts";
+import { containerPaths, instance } from "../base/paths.ts";
+import { parseContainerConfig, parseHostConfig } from "../config/parse.ts";
+import type { ContainerConfig, HostConfig } from "../config/schema.ts";
+
+const stateSchema = v.object({
+  version: v.literal(1),
+  uuid: v.string(),
+  /** Digest of the template it was made from. */
+  template: v.string(),
+  storage: v.picklist(["image", "plain"]),
+  /** First host id of its 65536; 0 when privileged. */
+  baseUid: v.number(),
+  mac: v.string(),
+  /** With prefix length; null without a network. */
+  address: v.nullable(v.string()),
+  /** ISO 8601. */
+  created: v.string(),
+  /** Whether it should run: what a boot of the host restores. */
+  shouldRun: v.boolean(),
+  /** Digest of the files that told the guest who it is, as last written: the guest's own edits stay until they change. */
+  identity: v.string(),
+});
+
+export type ContainerState = v.InferOutput<typeof stateSchema>;
+
+/** The container's facts. Throws config.unreadable when the file is damaged. */
+export function loadState(name: string): ContainerState {
+  const file = containerPaths(name).state;
+  try {
+    return v.parse(stateSchema, JSON.parse(readFileSync(file, "utf8")));
+  } catch (error) {
+    if (errnoOf(error) === "ENOENT") {
+      throw new BerthError(
+        "container.not-found",
+        `container ${name} is incomplete: ${file} is missing`,
+        "`berth rm --force` removes what is left of it",
+        error,
+      );
+    }
+    throw new BerthError(
+      "config.unreadable",
+      `${file} is damaged: ${error instanceof Error ? error.message : String(error)}`,
+      "restore it from a backup; berth writes it, nobody else should",
+      error,
+    );
+  }
+}
+
+export function saveState(name: string, state: ContainerState, sync = true): void {
+  writeAtomic(containerPaths(name).state, `${JSON.stringify(state, null, 2)}\n`, { sync });
+}
+
+/** A compiled configuration is good for exactly one version of the file it was made from. */
+type Compiled = { readonly key: string; readonly config: ContainerConfig };
+
+const keyOf = (path: string): string => {
+  const { ino, size, mtimeNs } = statSync(path, { bigint: true });
+  return `1 ${ino} ${size} ${mtimeNs}`;
+};
+
+/** The container's settings: from the compiled form beside the file when that is current, else parsed. */
+export function loadConfig(name: string): ContainerConfig {
+  const { config: file, compiled } = containerPaths(name);
+  let key: string;
+  try {
+    key = keyOf(file);
+  } catch (error) {
+    if (errnoOf(error) !== "ENOENT") throw error;
+    throw new BerthError(
+      "config.unreadable",
+      `container ${name} has no ${file}`,
+      "restore the file, or `berth rm --force` the container",
+      error,
+    );
+  }
+  const cached = readCompiled(compiled, key);
+  if (cached !== undefined) return cached;
+  const config = parseContainerConfig(readFileSync(file, "utf8"), file).value;
+  // Only a cache: whoever may not write it goes without.
+  try {
+    writeAtomic(compiled, JSON.stringify({ key, config } satisfies Compiled), { sync: false });
+  } catch {}
+  return config;
+}
+
+/** The file is root's own, written by us: its key tells whether it is whole and current. */
+function readCompiled(path: string, key: string): ContainerConfig | undefined {
+  try {
+    const compiled = JSON.parse(readIfExists(path) ?? "null") as Compiled | null;
+    return compiled?.key === key ? compiled.config : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+let host: HostConfig | undefined;
+
+/** The host's settings. */
+export function hostConfig(): HostConfig {
+  const file = `${instance.etc}/berth.yaml`;
+  host ??= parseHostConfig(readIfExists(file) ?? "", file).value;
+  return host;
+}

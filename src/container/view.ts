@@ -1,0 +1,75 @@
+/** What `ls` and `info` show: the kernel's figures beside the limits. */
+import { statfsSync } from "node:fs";
+import type { BerthError } from "../base/errors.ts";
+import { asBerthError } from "../base/errors.ts";
+import { readIfExists } from "../base/files.ts";
+import type { ContainerConfig } from "../config/schema.ts";
+import { cgroups } from "../resources/cgroup.ts";
+import type { Usage } from "../resources/driver.ts";
+import { recoverIdle } from "./intent.ts";
+import { containerNames } from "./name.ts";
+import { type Status, statusOf } from "./status.ts";
+import { type ContainerState, loadConfig, loadState } from "./store.ts";
+
+export type DiskUse = {
+  readonly used: number;
+  readonly size: number;
+  readonly inodesUsed: number;
+  readonly inodes: number;
+};
+
+export type View = {
+  readonly name: string;
+  readonly config: ContainerConfig;
+  readonly state: ContainerState;
+  readonly status: Status;
+  readonly usage: Usage | undefined;
+  /** Seconds since init started. */
+  readonly uptime: number | undefined;
+};
+
+/** A container that cannot be read is shown with what is wrong with it, not left out. */
+export type BrokenView = { readonly name: string; readonly broken: BerthError };
+
+/** Clock ticks a second in /proc/PID/stat: USER_HZ, 100 on every architecture we run on. */
+const USER_HZ = 100;
+
+const sinceBoot = (): number => Number(readIfExists("/proc/uptime")?.split(" ")[0] ?? 0);
+
+export function viewOf(name: string): View {
+  const status = statusOf(name);
+  const running = status.state !== "stopped";
+  return {
+    name,
+    config: loadConfig(name),
+    state: loadState(name),
+    status,
+    usage: running ? cgroups().usage(name) : undefined,
+    uptime: running ? Math.max(0, sinceBoot() - status.init.startTime / USER_HZ) : undefined,
+  };
+}
+
+/** All containers, or those named. What was cut short is recovered first where nobody works on it. */
+export async function viewAll(names: readonly string[] = containerNames()): Promise<(View | BrokenView)[]> {
+  await recoverIdle(names);
+  const there = new Set(containerNames());
+  return names.filter((name) => there.has(name)).map(viewOrFault);
+}
+
+function viewOrFault(name: string): View | BrokenView {
+  try {
+    return viewOf(name);
+  } catch (error) {
+    return { name, broken: asBerthError(error) };
+  }
+}
+
+/** The guest's root as its own `df` sees it. The path ends at a link the kernel makes: nothing of the guest is followed. */
+export function diskUse(pid: number): DiskUse | undefined {
+  try {
+    const { blocks, bfree, bsize, files, ffree } = statfsSync(`/proc/${pid}/root`);
+    return { used: (blocks - bfree) * bsize, size: blocks * bsize, inodesUsed: files - ffree, inodes: files };
+  } catch {
+    return undefined;
+  }
+}
