@@ -1,0 +1,69 @@
+/** Every command, in the order in which help shows it. A module is loaded only when its command is asked for. */
+import type { CommandTable } from "./framework/command.ts";
+
+export const commandTable: CommandTable = [
+  {
+    title: "Containers",
+    commands: {
+      create: () => import("./commands/create.ts"),
+      start: () => import("./commands/start.ts"),
+      stop: () => import("./commands/stop.ts"),
+      restart: () => import("./commands/restart.ts"),
+      rm: () => import("./commands/rm.ts"),
+      freeze: () => import("./commands/freeze.ts"),
+      thaw: () => import("./commands/thaw.ts"),
+    },
+  },
+  {
+    title: "Looking",
+    commands: {
+      ls: () => import("./commands/ls.ts"),
+      info: () => import("./commands/info.ts"),
+      log: () => import("./commands/log.ts"),
+    },
+  },
+  {
+    title: "Inside",
+    commands: {
+      exec: () => import("./commands/exec.ts"),
+      enter: () => import("./commands/enter.ts"),
+      console: () => import("./commands/console.ts"),
+    },
+  },
+  {
+    title: "Settings",
+    commands: {
+      set: () => import("./commands/set.ts"),
+      config: {
+        summary: "Show or edit a container's config.yaml",
+        commands: {
+          show: () => import("./commands/config-show.ts"),
+          edit: () => import("./commands/config-edit.ts"),
+        },
+      },
+    },
+  },
+  {
+    title: "Templates",
+    commands: {
+      template: {
+        summary: "Build and look after templates",
+        commands: {
+          build: () => import("./commands/template-build.ts"),
+          ls: () => import("./commands/template-ls.ts"),
+          info: () => import("./commands/template-info.ts"),
+          rm: () => import("./commands/template-rm.ts"),
+        },
+      },
+    },
+  },
+  {
+    title: "berth itself",
+    commands: {
+      check: () => import("./commands/check.ts"),
+      help: () => import("./commands/help.ts"),
+      completion: () => import("./commands/completion.ts"),
+      __complete: () => import("./commands/complete.ts"),
+    },
+  },
+];

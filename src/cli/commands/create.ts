@@ -1,0 +1,87 @@
+import { BerthError } from "../../base/errors.ts";
+import { requireRoot } from "../../base/root.ts";
+import { withContainer } from "../../container/container.ts";
+import { createContainer } from "../../container/create.ts";
+import { startContainer } from "../../container/start.ts";
+import { hostConfig } from "../../container/store.ts";
+import { templateFor } from "../../storage/implied.ts";
+import { defineCommand } from "../framework/command.ts";
+import { settingOptions, settingsFrom } from "../settings.ts";
+
+export const command = defineCommand({
+  name: "create",
+  summary: "Create a container from a template",
+  description:
+    "Makes a container with an identity of its own (user ids, address, MAC, machine id) over a template. A template that berth can build and that is not there yet is built first.\n\nSettings go to the container's config.yaml, where `berth set` and `berth config edit` change them.",
+  arguments: [{ name: "name", kind: "string", summary: "Its name: lower case letters, digits and -" }],
+  options: [
+    {
+      name: "template",
+      short: "t",
+      kind: "template",
+      default: "debian-13",
+      summary: "Template to make it from",
+    },
+    { name: "start", kind: "flag", summary: "Start it as well" },
+    {
+      name: "storage",
+      kind: "choice",
+      choices: ["image", "plain"],
+      summary: "Storage driver; the best that works here when absent",
+    },
+    { name: "privileged", kind: "flag", summary: "No user namespace: root in the guest is root on the host" },
+    ...settingOptions,
+  ] as const,
+  examples: [
+    {
+      command:
+        "berth create web1 --template debian-13 --memory 512M --cpus 1.5 --pids 500 --disk 10G --start",
+      what: "Create web1 with limits and start it",
+    },
+    { command: "berth create box --template busybox --network none", what: "A tiny guest without a network" },
+  ],
+  seeAlso: ["start", "set", "template build", "rm"],
+  async run(context) {
+    requireRoot();
+    const { name } = context.arguments;
+    const template = String(context.options.template ?? "debian-13");
+    const storage = context.options.storage;
+    if (storage !== undefined && storage !== "image" && storage !== "plain")
+      throw new BerthError(
+        "usage.bad-argument",
+        `there is no storage driver ${String(storage)}`,
+        "image or plain",
+      );
+    await templateFor(template, hostConfig().mirror, context.progress);
+    const privileged = context.options.privileged === true;
+    const settings = [
+      ...(privileged ? [{ path: ["privileged"], value: true }] : []),
+      ...settingsFrom(context),
+    ];
+    const state = await createContainer(name, { template, settings, storage });
+    if (privileged)
+      context.progress.emit({
+        type: "warning",
+        text: `${name} is privileged: root in it is root on this host`,
+      });
+    if (state.storage === "plain")
+      context.progress.emit({
+        type: "warning",
+        text: `${name} has no disk limit: storage driver plain cannot keep one`,
+      });
+    const pid = context.options.start === true ? await withContainer(name, startContainer) : undefined;
+    const address = state.address?.split("/")[0];
+    context.out.result(
+      {
+        name,
+        uuid: state.uuid,
+        address: address ?? null,
+        template: state.template,
+        storage: state.storage,
+        pid: pid ?? null,
+      },
+      () =>
+        `${name}: ${pid === undefined ? "created" : "created and started"}${address === undefined ? "" : `, address ${address}`}`,
+    );
+  },
+});

@@ -1,0 +1,35 @@
+import { requireRoot } from "../../base/root.ts";
+import { attach } from "../../container/attach.ts";
+import { openContainer } from "../../container/container.ts";
+import { defineCommand } from "../framework/command.ts";
+
+/** bash where the guest has it; every guest has some sh. */
+const loginShell = ["/bin/sh", "-c", "[ -x /bin/bash ] && exec /bin/bash -l; exec /bin/sh -l"];
+
+export const command = defineCommand({
+  name: "enter",
+  summary: "Open a shell in a running container",
+  arguments: [{ name: "name", kind: "container", summary: "The container, by name or ctid" }],
+  options: [
+    {
+      name: "user",
+      short: "u",
+      kind: "string",
+      value: "USER[:GROUP]",
+      summary: "Whose shell: a name of the guest's, or a number; root when absent",
+    },
+  ],
+  passesExitCode: true,
+  examples: [{ command: "berth enter web1", what: "A root shell in web1; exit leaves it" }],
+  seeAlso: ["exec", "console"],
+  async run(context) {
+    requireRoot();
+    const { name } = await openContainer(context.arguments.name);
+    return await attach(name, loginShell, {
+      user: context.options.user,
+      cwd: undefined,
+      env: [],
+      tty: "auto",
+    });
+  },
+});

@@ -1,0 +1,88 @@
+import { formatDuration, formatSize } from "../../base/units.ts";
+import { openContainer } from "../../container/container.ts";
+import { describeExit } from "../../container/status.ts";
+import { type DiskUse, diskUse, type View, viewOf } from "../../container/view.ts";
+import { ID_COUNT } from "../../launch/plan.ts";
+import { defineCommand } from "../framework/command.ts";
+import { renderFields } from "../framework/table.ts";
+import { viewData } from "../view-data.ts";
+
+const limited = (used: string | undefined, limit: string | undefined): string =>
+  `${used === undefined ? "" : `${used} of `}${limit ?? "no limit"}`;
+
+const size = (bytes: number | undefined): string | undefined =>
+  bytes === undefined ? undefined : formatSize(bytes);
+
+const count = (value: number | undefined): string | undefined =>
+  value === undefined ? undefined : String(value);
+
+function render({ name, config, state, status, usage, uptime }: View, disk: DiskUse | undefined): string {
+  const running = status.state !== "stopped";
+  return renderFields([
+    ["name", name],
+    ["description", config.description],
+    ["ctid", count(config.ctid)],
+    [
+      "state",
+      running && status.unattended
+        ? `${status.state} (unattended: its keeper is gone, and with it the console)`
+        : status.state,
+    ],
+    ["init", running ? `process ${status.init.pid} on the host` : undefined],
+    ["uptime", uptime === undefined ? undefined : formatDuration(uptime)],
+    [
+      "last end",
+      !running && status.exit !== undefined
+        ? `${describeExit(status.exit)}, ${new Date(status.exit.time).toISOString()}`
+        : undefined,
+    ],
+    ["address", state.address ?? "none"],
+    ["mac", state.address === null ? undefined : state.mac],
+    ["template", `${config.template} (${state.template.slice(0, 12)})`],
+    ["memory", limited(size(usage?.memory), size(config.memory))],
+    [
+      "swap",
+      limited(
+        size(usage?.swap),
+        config.swap === undefined && config.memory !== undefined ? "0" : size(config.swap),
+      ),
+    ],
+    [
+      "cpu",
+      `${usage?.cpuSeconds === undefined ? "" : `${usage.cpuSeconds.toFixed(2)} s used, `}${config.cpus === undefined ? "no limit" : `${config.cpus} at most`}`,
+    ],
+    ["pids", limited(count(usage?.pids), count(config.pids))],
+    [
+      "disk",
+      limited(size(disk?.used), state.storage === "plain" ? "no limit (storage plain)" : size(config.disk)),
+    ],
+    ["out of memory", usage?.oomKills ? `${usage.oomKills} killed` : undefined],
+    ["storage", state.storage],
+    [
+      "user ids",
+      config.privileged
+        ? "the host's own: root in it is root on this host"
+        : `${state.baseUid}-${state.baseUid + ID_COUNT - 1} on the host`,
+    ],
+    ["created", state.created],
+    ["uuid", state.uuid],
+  ]);
+}
+
+export const command = defineCommand({
+  name: "info",
+  summary: "Show a container in full",
+  arguments: [{ name: "name", kind: "container", summary: "The container, by name or ctid" }],
+  options: [],
+  examples: [
+    { command: "berth info web1", what: "State, limits and what it uses now" },
+    { command: "berth info web1 --json", what: "The same for a script" },
+  ],
+  seeAlso: ["ls", "config show", "log"],
+  async run(context) {
+    const { name } = await openContainer(context.arguments.name);
+    const view = viewOf(name);
+    const disk = view.status.state === "stopped" ? undefined : diskUse(view.status.init.pid);
+    context.out.result({ ...viewData(view), disk: disk ?? null }, () => render(view, disk));
+  },
+});

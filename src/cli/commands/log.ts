@@ -1,0 +1,37 @@
+import { requireRoot } from "../../base/root.ts";
+import { joinConsole } from "../../container/attach.ts";
+import { openContainer } from "../../container/container.ts";
+import { consoleLog } from "../../container/log.ts";
+import { defineCommand } from "../framework/command.ts";
+import { visibleLines } from "../framework/escape.ts";
+
+export const command = defineCommand({
+  name: "log",
+  summary: "Show what a container printed on its console",
+  description:
+    "The boot messages and all that was written to the console, also of earlier runs. Control characters of the guest are shown, not obeyed, unless --raw.",
+  arguments: [{ name: "name", kind: "container", summary: "The container, by name or ctid" }],
+  options: [
+    { name: "lines", short: "n", kind: "count", default: "all", summary: "Only the last N lines" },
+    { name: "follow", short: "f", kind: "flag", summary: "Go on with what is printed from now" },
+    { name: "raw", kind: "flag", summary: "Print the bytes as the guest wrote them" },
+  ],
+  examples: [
+    { command: "berth log web1 -n 20", what: "The last twenty lines" },
+    { command: "berth log web1 --follow", what: "Watch it" },
+  ],
+  seeAlso: ["console"],
+  async run(context) {
+    requireRoot();
+    const { name } = await openContainer(context.arguments.name);
+    const { follow, lines, raw } = context.options;
+    if (follow) return await joinConsole(name, 0);
+    const text = consoleLog(name, lines);
+    if (raw) context.out.raw(text);
+    else
+      context.out.result({ name, text: text.toString() }, () =>
+        visibleLines(text.toString().replaceAll("\r\n", "\n")),
+      );
+    return 0;
+  },
+});

@@ -1,0 +1,43 @@
+import { requireRoot } from "../../base/root.ts";
+import { withContainer } from "../../container/container.ts";
+import { startContainer } from "../../container/start.ts";
+import { statusOf } from "../../container/status.ts";
+import { stopContainer } from "../../container/stop.ts";
+import { loadState } from "../../container/store.ts";
+import { namesArgument, namesOf } from "../each.ts";
+import { defineCommand } from "../framework/command.ts";
+import { eachName } from "../framework/each-name.ts";
+
+export const command = defineCommand({
+  name: "restart",
+  summary: "Stop containers and start them again",
+  description: "Settings that wait for the next start take effect. A stopped container is started.",
+  arguments: [namesArgument],
+  options: [
+    {
+      name: "timeout",
+      short: "t",
+      kind: "duration",
+      summary: "How long to wait before killing; the container's setting when absent",
+    },
+    { name: "kill", short: "k", kind: "flag", summary: "Kill at once instead of shutting down" },
+  ],
+  examples: [{ command: "berth restart web1", what: "Reboot web1" }],
+  seeAlso: ["start", "stop"],
+  async run(context) {
+    requireRoot();
+    const { timeout, kill } = context.options;
+    const names = namesOf(context, (name) => statusOf(name).state !== "stopped");
+    return await eachName(
+      context,
+      names,
+      (name) =>
+        withContainer(name, async (container) => {
+          if (statusOf(container.name).state !== "stopped")
+            await stopContainer(container, { kill, timeout, stayDown: false });
+          return { pid: await startContainer({ ...container, state: loadState(container.name) }) };
+        }),
+      { render: (name) => (context.quiet ? undefined : `${name}: restarted`) },
+    );
+  },
+});

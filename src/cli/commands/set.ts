@@ -1,0 +1,50 @@
+import { BerthError } from "../../base/errors.ts";
+import { requireRoot } from "../../base/root.ts";
+import { changeContainer } from "../../container/change.ts";
+import { withContainer } from "../../container/container.ts";
+import { defineCommand } from "../framework/command.ts";
+import { settingOptions, settingsFrom } from "../settings.ts";
+
+export const command = defineCommand({
+  name: "set",
+  summary: "Change settings of a container",
+  description:
+    "Limits of memory, processors and processes take effect at once; other settings at the next start, and it says which. Comments in config.yaml stay. On any fault nothing has changed.",
+  arguments: [{ name: "name", kind: "container", summary: "The container, by name or ctid" }],
+  options: [
+    ...settingOptions,
+    {
+      name: "unset",
+      kind: "string",
+      value: "KEY",
+      repeatable: true,
+      summary: "Take a setting away, so that its default holds; may be repeated",
+    },
+  ] as const,
+  examples: [
+    { command: "berth set web1 --memory 1G --cpus 2", what: "Give web1 more, at once" },
+    { command: "berth set web1 --unset memory", what: "No memory limit any more" },
+  ],
+  seeAlso: ["config edit", "info"],
+  async run(context) {
+    requireRoot();
+    const unset = Array.isArray(context.options.unset) ? context.options.unset.map(String) : [];
+    const changes = [
+      ...settingsFrom(context),
+      ...unset.map((key) => ({ path: key.split("."), value: null })),
+    ];
+    if (changes.length === 0)
+      throw new BerthError(
+        "usage.bad-argument",
+        "there is nothing to set",
+        "`berth set --help` lists the settings",
+      );
+    const { name } = context.arguments;
+    const result = await withContainer(name, (container) => changeContainer(container, changes));
+    context.out.result({ name, ...result }, () =>
+      result.atNextStart.length === 0
+        ? `${name}: set`
+        : `${name}: set; at the next start: ${result.atNextStart.join(", ")}`,
+    );
+  },
+});

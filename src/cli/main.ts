@@ -1,0 +1,17 @@
+/** The `berth` program. Nothing is loaded before it is known to be needed: `berth --version` must not pay for a start. */
+import { version } from "../base/version.ts";
+
+async function main(): Promise<void> {
+  const argv = process.argv.slice(2);
+  if (argv.length === 1 && argv[0] === "--version") {
+    console.log(`berth ${version}`);
+    return;
+  }
+  const [{ runProgram }, { commandTable }] = await Promise.all([
+    import("./framework/program.ts"),
+    import("./command-table.ts"),
+  ]);
+  process.exit(await runProgram(commandTable, argv, version));
+}
+
+void main();

@@ -1,0 +1,173 @@
+/** The options by which `create` and `set` write settings: each names the key of config.yaml it stands for. */
+import type { ConfigChange, ConfigChanges } from "../config/parse.ts";
+import type { CommandContext, OptionSpec } from "./framework/command.ts";
+
+const none = ["none"] as const;
+
+/** Options and the setting behind each; values are written to the file as the user spelt them. */
+const table = [
+  {
+    path: ["memory"],
+    spec: { name: "memory", short: "m", kind: "size", words: none, summary: "Memory limit" },
+  },
+  { path: ["swap"], spec: { name: "swap", kind: "size", words: none, summary: "Swap on top of memory" } },
+  {
+    path: ["cpus"],
+    spec: {
+      name: "cpus",
+      short: "c",
+      kind: "number",
+      words: none,
+      summary: "Processors' worth of time, such as 1.5",
+    },
+  },
+  {
+    path: ["cpu-weight"],
+    spec: { name: "cpu-weight", kind: "count", summary: "Share of scarce time, 1 to 10000; 100 is usual" },
+  },
+  {
+    path: ["pids"],
+    spec: { name: "pids", kind: "count", words: none, summary: "Processes and threads at most" },
+  },
+  {
+    path: ["disk"],
+    spec: {
+      name: "disk",
+      short: "d",
+      kind: "size",
+      words: none,
+      summary: "Disk space for what the container changes",
+    },
+  },
+  {
+    path: ["inodes"],
+    spec: {
+      name: "inodes",
+      kind: "count",
+      words: none,
+      summary: "Files at most for what the container changes",
+    },
+  },
+  { path: ["hostname"], spec: { name: "hostname", kind: "string", summary: "Host name in the guest" } },
+  {
+    path: ["description"],
+    spec: { name: "description", kind: "string", summary: "A word about what it is for" },
+  },
+  {
+    path: ["ctid"],
+    spec: { name: "ctid", kind: "count", summary: "A number that names it too, as OpenVZ had it" },
+  },
+  {
+    path: ["network", "mode"],
+    spec: {
+      name: "network",
+      kind: "choice",
+      choices: ["bridge", "none"],
+      summary: "A link to the bridge, or loopback alone",
+    },
+  },
+  {
+    path: ["network", "address"],
+    spec: { name: "address", short: "a", kind: "string", value: "ADDRESS", summary: "IPv4 address, or auto" },
+  },
+  {
+    path: ["network", "gateway"],
+    spec: { name: "gateway", kind: "string", value: "ADDRESS", summary: "Default gateway" },
+  },
+  {
+    path: ["network", "dns"],
+    spec: {
+      name: "dns",
+      kind: "string",
+      value: "ADDRESS",
+      repeatable: true,
+      summary: "Name server; may be repeated",
+    },
+  },
+  {
+    path: ["network", "search"],
+    spec: {
+      name: "search",
+      kind: "string",
+      value: "DOMAIN",
+      repeatable: true,
+      summary: "Search domain; may be repeated",
+    },
+  },
+  { path: ["network", "mtu"], spec: { name: "mtu", kind: "count", summary: "MTU of the guest's link" } },
+  {
+    path: ["init"],
+    spec: {
+      name: "init",
+      kind: "string",
+      value: "WORD",
+      repeatable: true,
+      summary: "Program that runs as PID 1; repeat for its arguments",
+    },
+  },
+  {
+    path: ["environment"],
+    spec: {
+      name: "env",
+      short: "e",
+      kind: "pair",
+      repeatable: true,
+      summary: "Environment of init and exec; may be repeated",
+    },
+  },
+  {
+    path: ["sysctl"],
+    spec: {
+      name: "sysctl",
+      kind: "pair",
+      repeatable: true,
+      summary: "Kernel setting of the guest's own namespaces; may be repeated",
+    },
+  },
+  {
+    path: ["stop", "signal"],
+    spec: {
+      name: "stop-signal",
+      kind: "string",
+      value: "SIGNAL",
+      summary: "Signal that asks init to shut down",
+    },
+  },
+  {
+    path: ["stop", "timeout"],
+    spec: { name: "stop-timeout", kind: "duration", summary: "How long a stop waits before it kills" },
+  },
+  {
+    path: ["no-new-privs"],
+    spec: { name: "no-new-privs", kind: "boolean", summary: "Set-uid programs gain nothing in the guest" },
+  },
+] as const satisfies readonly { path: readonly string[]; spec: OptionSpec }[];
+
+export const settingOptions: readonly OptionSpec[] = table.map(({ spec }) => spec);
+
+/** The settings a command line asks for. */
+export function settingsFrom(context: Pick<CommandContext, "options" | "written">): ConfigChanges {
+  return table.flatMap(({ path, spec }): readonly ConfigChange[] => {
+    const given: unknown = Object.entries(context.options).find(([name]) => name === spec.name)?.[1];
+    if (given === undefined) return [];
+    if (Array.isArray(given)) return repeated(path, given);
+    if (typeof given === "boolean") return [{ path, value: given }];
+    return [{ path, value: asWritten(context.written(spec.name) ?? String(given)) }];
+  });
+}
+
+/** Pairs become keys below the path, words the list itself. */
+function repeated(path: readonly string[], given: readonly unknown[]): readonly ConfigChange[] {
+  if (given.length === 0) return [];
+  if (given.every((item) => Array.isArray(item))) {
+    return given.map(([key, value]: readonly unknown[]) => ({
+      path: [...path, String(key)],
+      value: String(value),
+    }));
+  }
+  return [{ path, value: given.map(String) }];
+}
+
+/** Plain numbers are written without quotes. */
+const asWritten = (text: string): string | number =>
+  /^\d+(\.\d+)?$/.test(text) && String(Number(text)) === text ? Number(text) : text;

@@ -1,0 +1,44 @@
+/** A container as --json shows it: sizes in bytes, times in seconds, null for what there is not. */
+import { describeExit } from "../container/status.ts";
+import type { View } from "../container/view.ts";
+
+export function viewData({ name, config, state, status, usage, uptime }: View) {
+  const running = status.state !== "stopped";
+  return {
+    name,
+    state: status.state,
+    unattended: running && status.unattended,
+    pid: running ? status.init.pid : null,
+    uuid: state.uuid,
+    ctid: config.ctid ?? null,
+    address: state.address?.split("/")[0] ?? null,
+    mac: state.mac,
+    template: { name: config.template, digest: state.template },
+    storage: state.storage,
+    baseUid: state.baseUid,
+    privileged: config.privileged,
+    created: state.created,
+    uptime: uptime ?? null,
+    limits: {
+      memory: config.memory ?? null,
+      swap: config.swap ?? null,
+      cpus: config.cpus ?? null,
+      cpuWeight: config["cpu-weight"] ?? null,
+      pids: config.pids ?? null,
+      disk: config.disk ?? null,
+      inodes: config.inodes ?? null,
+    },
+    usage:
+      usage === undefined
+        ? null
+        : {
+            memory: usage.memory ?? null,
+            swap: usage.swap ?? null,
+            cpuSeconds: usage.cpuSeconds ?? null,
+            pids: usage.pids ?? null,
+            oomKills: usage.oomKills ?? null,
+          },
+    lastExit:
+      running || status.exit === undefined ? null : { ...status.exit, text: describeExit(status.exit) },
+  };
+}
