@@ -1,0 +1,34 @@
+/** npm run build: dist/berth, dist/berth-launch, dist/berth-seccomp. What is up to date is left alone. */
+import { existsSync, mkdirSync, renameSync, utimesSync } from "node:fs";
+import { join } from "node:path";
+import { bun, dist, fail, filesBelow, isUpToDate, must, root, say } from "./project.mjs";
+
+mkdirSync(dist, { recursive: true });
+buildNative();
+buildProgram();
+
+function buildNative() {
+  // make knows by itself what is up to date.
+  must("make", ["-C", "native", "--no-print-directory", "--silent"]);
+  for (const name of ["berth-launch", "berth-seccomp"])
+    if (!existsSync(join(dist, name))) fail(`native/Makefile did not make dist/${name}`);
+}
+
+function buildProgram() {
+  const target = join(dist, "berth");
+  const sources = [
+    ...filesBelow(join(root, "src"), (path) => !path.endsWith(".test.ts")),
+    join(root, "package.json"),
+    join(root, "package-lock.json"),
+  ];
+  if (isUpToDate(target, sources)) return;
+  say("compiling dist/berth");
+  const begun = new Date();
+  const fresh = `${target}.new-${process.pid}`;
+  const flags = ["--compile", "--minify", "--bytecode", "--outfile", fresh];
+  must(bun(), ["build", ...flags, "src/cli/main.ts"], { stdio: ["ignore", "ignore", "inherit"] });
+  // As old as what was read: a source that changed meanwhile is newer.
+  utimesSync(fresh, begun, begun);
+  // By rename: a berth that is running keeps the file it was started from.
+  renameSync(fresh, target);
+}

@@ -1,0 +1,77 @@
+/**
+ * npm run install:host [-- --prefix DIR] [--uninstall]: berth, its programs, manual pages and completion where a
+ * system looks for them. DIR is /usr/local unless told. Containers and settings are never touched.
+ */
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  renameSync,
+  rmdirSync,
+  rmSync,
+} from "node:fs";
+import { dirname, join, resolve } from "node:path";
+import { bun, dist, fail, must, root, say } from "./project.mjs";
+
+const words = process.argv.slice(2);
+const prefixAt = words.indexOf("--prefix");
+const prefix = resolve(
+  prefixAt < 0 ? "/usr/local" : (words[prefixAt + 1] ?? fail("--prefix needs a directory")),
+);
+const man = join(prefix, "share/man/man1");
+const completions = {
+  "berth.bash": join(prefix, "share/bash-completion/completions/berth"),
+  "berth.zsh": join(prefix, "share/zsh/site-functions/_berth"),
+  "berth.fish": join(prefix, "share/fish/vendor_completions.d/berth.fish"),
+};
+
+if (words.includes("--uninstall")) uninstall();
+else install();
+
+function install() {
+  must("node", [join(root, "scripts/setup.mjs")]);
+  must("node", [join(root, "scripts/build.mjs")]);
+  const generated = join(dist, "generated");
+  rmSync(generated, { recursive: true, force: true });
+  const script = join(root, "scripts/gen-docs.ts");
+  must(bun(), [script, "--man", join(generated, "man"), "--completion", join(generated, "completion")]);
+
+  place(join(dist, "berth"), join(prefix, "bin/berth"), 0o755);
+  for (const name of ["berth-launch", "berth-seccomp"])
+    place(join(dist, name), join(prefix, "libexec/berth", name), 0o755);
+  removePages();
+  for (const page of readdirSync(join(generated, "man")))
+    place(join(generated, "man", page), join(man, page), 0o644);
+  for (const [name, target] of Object.entries(completions))
+    place(join(generated, "completion", name), target, 0o644);
+  say(`installed ${join(prefix, "bin/berth")}`);
+}
+
+/** By rename: a program that is running keeps its file. */
+function place(source, target, mode) {
+  try {
+    mkdirSync(dirname(target), { recursive: true });
+    copyFileSync(source, `${target}.new`);
+    chmodSync(`${target}.new`, mode);
+    renameSync(`${target}.new`, target);
+  } catch (error) {
+    fail(`${target}: ${error.message}`, "run it as root, or give a directory of yours by --prefix");
+  }
+}
+
+function uninstall() {
+  for (const path of [join(prefix, "bin/berth"), ...Object.values(completions)])
+    rmSync(path, { force: true });
+  const libexec = join(prefix, "libexec/berth");
+  for (const name of ["berth-launch", "berth-seccomp"]) rmSync(join(libexec, name), { force: true });
+  if (existsSync(libexec) && readdirSync(libexec).length === 0) rmdirSync(libexec);
+  removePages();
+  say(`removed berth from ${prefix}; containers and settings are left as they are`);
+}
+
+function removePages() {
+  if (!existsSync(man)) return;
+  for (const page of readdirSync(man)) if (/^berth(-[\w-]+)?\.1$/.test(page)) rmSync(join(man, page));
+}
