@@ -1,0 +1,195 @@
+/** Bad input, each with an error of its own: exit code, what is wrong, what to do. */
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { chmodSync, copyFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { containerPaths } from "../src/base/paths.ts";
+import { berthBinary, newWorld, run, type World } from "./support/world.ts";
+
+let world: World;
+beforeAll(async () => {
+  world = await newWorld("busybox");
+  await world.ok("create", "box", "-t", "busybox", "--network", "none");
+});
+afterAll(() => world.end());
+
+type Case = {
+  readonly what: string;
+  readonly args: readonly string[];
+  readonly code: number;
+  readonly says: readonly (string | RegExp)[];
+};
+
+const cases: readonly Case[] = [
+  {
+    what: "unknown template",
+    args: ["create", "x", "-t", "debain-13"],
+    code: 3,
+    says: ["there is no template debain-13"],
+  },
+  {
+    what: "unknown template, near miss",
+    args: ["create", "x", "-t", "busbox"],
+    code: 3,
+    says: ["did you mean busybox?"],
+  },
+  {
+    what: "name taken",
+    args: ["create", "box", "-t", "busybox"],
+    code: 4,
+    says: ["there is a container box already"],
+  },
+  {
+    what: "bad name",
+    args: ["create", "../etc", "-t", "busybox"],
+    code: 2,
+    says: ['"../etc" cannot be a container\'s name', "lower case letters"],
+  },
+  { what: "bad size", args: ["create", "x", "-t", "busybox", "--memory", "12Q"], code: 2, says: ["12Q"] },
+  {
+    what: "size that is too small",
+    args: ["create", "x", "-t", "busybox", "--memory", "512"],
+    code: 6,
+    says: ["memory", "did you mean 512M?"],
+  },
+  {
+    what: "bad address",
+    args: ["create", "x", "-t", "busybox", "--address", "10.1.2"],
+    code: 6,
+    says: ["network.address", "10.1.2"],
+  },
+  {
+    what: "address of another net",
+    args: ["create", "x", "-t", "busybox", "--address", "192.0.2.77"],
+    code: 1,
+    says: ["is not in the bridge's subnet"],
+  },
+  {
+    what: "no such container",
+    args: ["start", "bxo"],
+    code: 3,
+    says: ['there is no container "bxo"', "did you mean box?"],
+  },
+  {
+    what: "stopped when it must run",
+    args: ["enter", "box"],
+    code: 125,
+    says: ["container box is stopped", "berth start box"],
+  },
+  { what: "stop of a stopped one", args: ["stop", "box"], code: 5, says: ["container box is stopped"] },
+  { what: "thaw of a stopped one", args: ["thaw", "box"], code: 5, says: ["container box is stopped"] },
+  { what: "unknown command", args: ["strat", "box"], code: 2, says: ["did you mean", "start"] },
+  { what: "unknown option", args: ["start", "--al"], code: 2, says: ["--al"] },
+  {
+    what: "unknown setting",
+    args: ["set", "box", "--unset", "memroy", "--memory", "64X"],
+    code: 2,
+    says: ["64X"],
+  },
+  { what: "nothing to set", args: ["set", "box"], code: 2, says: ["there is nothing to set"] },
+  { what: "no name", args: ["start"], code: 2, says: ["name"] },
+  { what: "fixed setting", args: ["set", "box", "--inodes", "5000"], code: 1, says: ["inodes"] },
+  { what: "unknown distribution", args: ["template", "build", "debian-99"], code: 2, says: ["debian-99"] },
+];
+
+describe("bad input", () => {
+  for (const { what, args, code, says } of cases) {
+    test(what, async () => {
+      const result = await world.berth(...args);
+      expect(result.stderr).toStartWith("berth: ");
+      for (const words of says)
+        expect(result.stderr).toMatch(
+          words instanceof RegExp ? words : new RegExp(words.replace(/[.*+?^${}()|[\]\\]/g, "\\$&")),
+        );
+      expect(result.code).toBe(code);
+    });
+  }
+  test("nothing was created by any of them", async () => {
+    expect(await world.ok("ls", "--names")).toBe("box");
+  });
+  test("errors are JSON when asked for", async () => {
+    const { stderr, stdout, code } = await world.berth("info", "nope", "--json");
+    expect(JSON.parse(stderr)).toMatchObject({ error: { code: "container.not-found" } });
+    expect([stdout, code]).toEqual(["", 3]);
+  });
+});
+
+describe("a corrupt config.yaml", () => {
+  test("is named with line and column, hides no other container, and can be mended", async () => {
+    const file = containerPaths("box", world.at).config;
+    const good = readFileSync(file, "utf8");
+    writeFileSync(file, "template: busybox\nmemory: [\n");
+    const start = await world.berth("start", "box");
+    expect(start.code).toBe(6);
+    expect(start.stderr).toMatch(/config\.yaml:\d+:\d+/);
+    const ls = await world.berth("ls");
+    expect(ls.stdout).toMatch(/box\s+broken/);
+    writeFileSync(file, good);
+    await world.ok("start", "box");
+    await world.ok("stop", "box");
+  });
+  test("an edit with a fault changes nothing and keeps the text", async () => {
+    const before = await world.ok("config", "show", "box");
+    const { code, stderr } = await run([berthBinary, "config", "edit", "box"], {
+      env: { ...world.env, EDITOR: "sed -i s/template/tmplate/" },
+    });
+    expect(code).toBe(6);
+    expect(stderr).toContain("did you mean template?");
+    const kept = /kept in (\S+);/.exec(stderr)?.[1] ?? "";
+    expect(readFileSync(kept, "utf8")).toContain("tmplate");
+    await run(["rm", "-r", kept.slice(0, kept.lastIndexOf("/"))]);
+    expect(await world.ok("config", "show", "box")).toBe(before);
+  });
+});
+
+describe("the host lacks something", () => {
+  test("not root", async () => {
+    // The binary must be where an ordinary user can reach it.
+    mkdirSync(`${world.root}/bin`);
+    copyFileSync(berthBinary, `${world.root}/bin/berth`);
+    chmodSync(world.root, 0o755);
+    const { code, stderr } = await run(
+      [
+        "setpriv",
+        "--reuid",
+        "65534",
+        "--regid",
+        "65534",
+        "--clear-groups",
+        `${world.root}/bin/berth`,
+        "start",
+        "box",
+      ],
+      { env: { BERTH_ROOT: world.root } },
+    );
+    expect([code, stderr]).toEqual([8, "berth: this needs root\n  run it as root, or with sudo\n"]);
+    chmodSync(world.root, 0o700);
+  });
+  test("a missing program is named with its package", async () => {
+    const { code, stderr } = await run([`${world.root}/bin/berth`, "start", "box"], {
+      env: { BERTH_ROOT: world.root },
+    });
+    expect(code).toBe(7);
+    expect(stderr).toContain("berth-launch is missing");
+  });
+  test("a full disk", async () => {
+    mkdirSync(`${world.root}/tiny`);
+    const script = `mount -t tmpfs -o size=200k none ${world.root}/tiny && mkdir -p ${world.root}/tiny/var/lib && cp -r ${world.at.lib}/templates/names ${world.root}/tiny/ && ln -s ${world.at.lib}/templates ${world.root}/tiny/var/lib/templates && exec ${berthBinary} create full -t busybox --network none`;
+    const { code, stderr } = await run(["unshare", "--mount", "sh", "-c", script], {
+      env: { ...world.env, BERTH_ROOT: `${world.root}/tiny` },
+    });
+    expect(stderr).toContain("no space left");
+    expect(code).toBe(9);
+  });
+  test("an init that is not there", async () => {
+    await world.ok("create", "noinit", "-t", "busybox", "--init", "/no/such/init", "--network", "none");
+    const { code, stderr } = await world.berth("start", "noinit");
+    expect(code).toBe(1);
+    expect(stderr).toContain("/no/such/init");
+    expect(stderr).toContain("berth config show noinit");
+    expect(await world.json<{ state: string }>("info", "noinit")).toMatchObject({ state: "stopped" });
+  });
+});
+
+test("a failed start leaves nothing running", async () => {
+  await world.ok("rm", "noinit");
+  expect(existsSync(containerPaths("noinit", world.at).run)).toBe(false);
+});
