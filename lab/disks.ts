@@ -1,6 +1,6 @@
 /** A machine's disks: a qcow2 layer over a frozen root disk, two empty scratch disks, the payload. */
 import { createHash } from "node:crypto";
-import { readdirSync, statSync } from "node:fs";
+import { lstatSync, readdirSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { cached } from "./cache.ts";
 import { command } from "./command.ts";
@@ -54,7 +54,7 @@ export async function payloadDisk(directory: string | undefined): Promise<string
 function stamp(directory: string): string {
   const hash = createHash("sha256").update(directory);
   for (const entry of readdirSync(directory, { recursive: true, encoding: "utf8" }).sort()) {
-    const { size, mode, mtimeMs, ctimeMs } = statSync(join(directory, entry));
+    const { size, mode, mtimeMs, ctimeMs } = lstatSync(join(directory, entry));
     hash.update(`${entry}\0${size}\0${mode}\0${mtimeMs}\0${ctimeMs}\n`);
   }
   return hash.digest("hex").slice(0, 16);

@@ -8,14 +8,15 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <linux/keyctl.h>
+#include <linux/magic.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <grp.h>
 #include <sys/mman.h>
 #include <sys/pidfd.h>
 #include <sys/prctl.h>
@@ -24,6 +25,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -191,10 +193,16 @@ static int plan_stdio(struct attach *a)
 static int open_up_pipe(int fd, int which)
 {
 	struct stat st;
+	struct statfs fs;
 	mode_t want = which == 0 ? 0444 : 0222;
 	if (fstat(fd, &st) < 0)
 		return -1;
-	if (!S_ISFIFO(st.st_mode) || st.st_nlink > 1 || (st.st_mode & want) == want)
+	if (!S_ISFIFO(st.st_mode) || (st.st_mode & want) == want)
+		return 0;
+	/* A fifo with a name is a file of the host's: not ours to change. */
+	if (fstatfs(fd, &fs) < 0)
+		return -1;
+	if (fs.f_type != PIPEFS_MAGIC)
 		return 0;
 	return fchmod(fd, (st.st_mode & 0777) | want);
 }
@@ -378,7 +386,7 @@ static int join_v1(const struct plan *plan)
 
 /* Root in a guest without a user namespace could write to our program by /proc/PID/exe (CVE-2019-5736). So there the verb
  * runs again from a sealed copy in memory. Returns 0 when this is the copy. */
-static int run_from_copy(int argc, char **argv)
+static int run_from_copy(int status_fd, int argc, char **argv)
 {
 	const int seals = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
 	cleanup_fd int self = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
@@ -414,6 +422,9 @@ static int run_from_copy(int argc, char **argv)
 		return fail("self-copy", "arguments");
 	args[0] = "berth-launch";
 	memcpy(args + 1, argv, (size_t)argc * sizeof *argv);
+	/* The copy reads --status-fd anew. */
+	if (status_fd >= 0 && fcntl(status_fd, F_SETFD, 0) < 0)
+		return fail("self-copy", "status fd");
 	int status = fexecve(copy, args, environ);
 	free(args);
 	return status < 0 ? fail("self-copy", "exec") : -1;
@@ -945,7 +956,7 @@ static int prepare(struct attach *a, int argc, char **argv)
 		return fail("record", errno == ENOENT ? "the guest is not running" : "%s", a->rundir);
 	if (find_init(a, rundir) < 0 || read_plan(a, rundir) < 0)
 		return -1;
-	if (!(a->namespaces & CLONE_NEWUSER) && run_from_copy(argc, argv) < 0)
+	if (!(a->namespaces & CLONE_NEWUSER) && run_from_copy(a->status_fd, argc, argv) < 0)
 		return -1;
 	if (find_time_namespace(a) < 0 || plan_stdio(a) < 0 || make_pipes(a) < 0)
 		return -1;

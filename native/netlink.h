@@ -8,10 +8,7 @@
 #include <stdint.h>
 
 struct nl {
-	union {
-		struct nlmsghdr head;
-		char buf[2048];
-	};
+	_Alignas(struct nlmsghdr) char buf[2048];
 	char said[192]; /* the kernel's words on the last error */
 };
 

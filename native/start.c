@@ -219,9 +219,46 @@ static int give_links(struct start *s)
 	return netns < 0 ? -1 : net_links(&s->plan, netns);
 }
 
+
+/* 1: it said ready. 0: end of file, it has exec'd. -1: after fail() with what it reported. */
+static int hear(struct start *s)
+{
+	static char step[sizeof((struct report *)0)->step];
+	struct report r;
+	ssize_t n;
+	do
+		n = recv(s->sock, &r, sizeof r, 0);
+	while (n < 0 && errno == EINTR);
+	if (n == 0)
+		return 0;
+	if (n != sizeof r)
+		return fail("child", "no report");
+	if (r.ready)
+		return 1;
+	memcpy(step, r.step, sizeof step);
+	step[sizeof step - 1] = '\0';
+	return fail_with(r.err, step, "%.*s", (int)sizeof r.text - 1, r.text);
+}
+
+/* A child that goes without a word says at least how it died. */
+static int silent_death(struct start *s)
+{
+	siginfo_t info = {0};
+	if (waitid(P_PIDFD, (id_t)s->keeper.pidfd, &info, WEXITED | WNOWAIT) < 0)
+		return fail("child", "it died");
+	return fail_with(0, "child", "it died before it was ready (%s %d)", info.si_code == CLD_EXITED ? "exit status" : "signal",
+			 info.si_status);
+}
+
+/* The child does not listen any more: its last words are why. */
+static int child_gone(struct start *s)
+{
+	return hear(s) < 0 ? -1 : silent_death(s);
+}
+
 static int say_go(struct start *s)
 {
-	return send(s->sock, "g", 1, MSG_NOSIGNAL) == 1 ? 0 : fail("child", "it is gone");
+	return send(s->sock, "g", 1, MSG_NOSIGNAL) == 1 ? 0 : child_gone(s);
 }
 
 /* A mount of the host for a BIND_HOST or BIND_CONSOLE record. */
@@ -252,7 +289,7 @@ static int give_root(struct start *s)
 	if (fs_nodes(&s->plan, root) < 0)
 		return -1;
 	trace("nodes");
-	return send_fd(s->sock, root) < 0 ? fail("child", "it is gone") : 0;
+	return send_fd(s->sock, root) < 0 ? child_gone(s) : 0;
 }
 
 static int give_binds(struct start *s)
@@ -265,39 +302,9 @@ static int give_binds(struct start *s)
 		if (mnt < 0)
 			return -1;
 		if (send_fd(s->sock, mnt) < 0)
-			return fail("child", "it is gone");
+			return child_gone(s);
 	}
 	return 0;
-}
-
-/* 1: it said ready. 0: end of file, it has exec'd. -1: after fail() with what it reported. */
-static int hear(struct start *s)
-{
-	static char step[sizeof((struct report *)0)->step];
-	struct report r;
-	ssize_t n;
-	do
-		n = recv(s->sock, &r, sizeof r, 0);
-	while (n < 0 && errno == EINTR);
-	if (n == 0)
-		return 0;
-	if (n != sizeof r)
-		return fail("child", "no report");
-	if (r.ready)
-		return 1;
-	memcpy(step, r.step, sizeof step);
-	step[sizeof step - 1] = '\0';
-	return fail_with(r.err, step, "%.*s", (int)sizeof r.text - 1, r.text);
-}
-
-/* A child that goes without a word says at least how it died. */
-static int silent_death(struct start *s)
-{
-	siginfo_t info = {0};
-	if (waitid(P_PIDFD, (id_t)s->keeper.pidfd, &info, WEXITED | WNOWAIT) < 0)
-		return fail("child", "it died");
-	return fail_with(0, "child", "it died before it was ready (%s %d)", info.si_code == CLD_EXITED ? "exit status" : "signal",
-			 info.si_status);
 }
 
 static int let_go(struct start *s)

@@ -20,7 +20,7 @@ const prefixAt = words.indexOf("--prefix");
 const prefix = resolve(
   prefixAt < 0 ? "/usr/local" : (words[prefixAt + 1] ?? fail("--prefix needs a directory")),
 );
-const man = join(prefix, "share/man/man1");
+const man = (chapter) => join(prefix, `share/man/man${chapter}`);
 const completions = {
   "berth.bash": join(prefix, "share/bash-completion/completions/berth"),
   "berth.zsh": join(prefix, "share/zsh/site-functions/_berth"),
@@ -43,7 +43,7 @@ function install() {
     place(join(dist, name), join(prefix, "libexec/berth", name), 0o755);
   removePages();
   for (const page of readdirSync(join(generated, "man")))
-    place(join(generated, "man", page), join(man, page), 0o644);
+    place(join(generated, "man", page), join(man(page.at(-1)), page), 0o644);
   for (const [name, target] of Object.entries(completions))
     place(join(generated, "completion", name), target, 0o644);
   say(`installed ${join(prefix, "bin/berth")}`);
@@ -72,6 +72,9 @@ function uninstall() {
 }
 
 function removePages() {
-  if (!existsSync(man)) return;
-  for (const page of readdirSync(man)) if (/^berth(-[\w-]+)?\.1$/.test(page)) rmSync(join(man, page));
+  for (const chapter of [1, 5]) {
+    if (!existsSync(man(chapter))) continue;
+    for (const page of readdirSync(man(chapter)))
+      if (/^berth(-[\w-]+)?\.[15]$/.test(page)) rmSync(join(man(chapter), page));
+  }
 }

@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { eventsPath } from "../src/base/paths.ts";
-import { berthBinary, compiled, type Info, newWorld, run, until, type World } from "./support/world.ts";
+import { berthBinary, crasher, type Info, newWorld, run, until, type World } from "./support/world.ts";
 
 let world: World;
 const info = (name: string) => world.json<Info>("info", name);
@@ -112,9 +112,8 @@ describe("by the guest", () => {
   test("one whose init crashes says so", async () => {
     // A fault of its own: the kernel keeps init from signals that others send.
     await world.ok("create", "crash", "-t", "busybox", "--network", "none", "--start");
-    const program = await compiled("int main(void) { *(volatile int *)8 = 1; }");
     await run([berthBinary, "exec", "crash", "--", "sh", "-c", "cat > /crash; chmod 755 /crash; sync"], {
-      input: program,
+      input: await crasher(),
       env: world.env,
     });
     await world.ok("stop", "crash");

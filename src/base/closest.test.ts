@@ -1,13 +1,19 @@
 import { expect, test } from "bun:test";
-import { closest } from "./closest.ts";
+import { closest, distance } from "./closest.ts";
 
-test("finds the nearest within reach", () => {
-  expect(closest("strat", ["start", "stop", "restart"])).toBe("start");
-  expect(closest("debain-13", ["debian-12", "debian-13"])).toBe("debian-13");
-  expect(closest("wbe1", ["web1"])).toBe("web1");
+test("distance counts insertions, deletions, substitutions and swaps of neighbours", () => {
+  expect(distance("", "")).toBe(0);
+  expect(distance("abc", "")).toBe(3);
+  expect(distance("start", "strat")).toBe(1);
+  expect(distance("memory", "memry")).toBe(1);
+  expect(distance("kitten", "sitting")).toBe(3);
 });
 
-test("offers nothing far away", () => {
-  expect(closest("x", ["start", "stop"])).toBeUndefined();
-  expect(closest("create", [])).toBeUndefined();
+test("closest finds what was meant and nothing far-fetched", () => {
+  expect(closest("strat", ["stop", "start", "restart"])).toBe("start");
+  expect(closest("debian13", ["debian-12", "debian-13"])).toBe("debian-13");
+  expect(closest("deb", ["ubuntu", "debian-13"])).toBe("debian-13");
+  expect(closest("xyz", ["start", "stop"])).toBeUndefined();
+  expect(closest("ab", ["xy"])).toBeUndefined();
+  expect(closest("start", [])).toBeUndefined();
 });

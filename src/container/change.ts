@@ -73,7 +73,7 @@ async function applyText(
   const file = containerPaths(name).config;
   const running = statusOf(name).state !== "stopped";
   const changed = changedKeys(config, after.value);
-  if (changed.includes("disk") || changed.includes("inodes")) await resize(container, after.value, running);
+  if (changed.includes("disk") || changed.includes("inodes")) await resize(container, after, running);
   try {
     if (running) cgroups().update(name, limitsOf(after.value));
     writeAtomic(file, after.text);
@@ -87,7 +87,7 @@ async function applyText(
 
 async function resize(
   { name, state, config }: LockedContainer,
-  after: ContainerConfig,
+  after: { text: string; value: ContainerConfig },
   running: boolean,
 ): Promise<void> {
   const driver = storageDriver(state.storage);
@@ -98,15 +98,21 @@ async function resize(
       `berth stop ${name} first`,
     );
   }
-  if (after.inodes !== config.inodes && driver.name === "image") {
+  if (after.value.inodes !== config.inodes && driver.name === "image") {
     throw new BerthError(
       "storage.failed",
       `${name}: the number of inodes of an image is fixed when it is made`,
       "create the container with --inodes",
     );
   }
-  const limits = { bytes: after.disk, inodes: after.inodes };
-  declareIntent(name, { operation: "resize", uuid: state.uuid, storage: state.storage, limits });
+  const limits = { bytes: after.value.disk, inodes: after.value.inodes };
+  declareIntent(name, {
+    operation: "resize",
+    uuid: state.uuid,
+    storage: state.storage,
+    limits,
+    config: after.text,
+  });
   try {
     await driver.resize(state.uuid, limits);
   } finally {

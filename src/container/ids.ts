@@ -5,7 +5,7 @@
 import { rmSync } from "node:fs";
 import { hashNumber } from "../base/digest.ts";
 import { BerthError } from "../base/errors.ts";
-import { claim, claimant, makeDirs, readIfExists } from "../base/files.ts";
+import { claim, claimant, makeDirs, readIfExists, syncDir } from "../base/files.ts";
 import { leasesDir } from "../base/paths.ts";
 import { ID_COUNT } from "../launch/plan.ts";
 
@@ -37,7 +37,9 @@ export function claimIds(uuid: string): number {
   const start = hashNumber(`ids ${uuid}`) % space;
   for (let step = 0; step < space; step++) {
     const base = (FIRST + ((start + step) % space)) * ID_COUNT;
-    if (!taken(base, others) && claim(leaseFile(base), uuid)) return base;
+    if (taken(base, others) || !claim(leaseFile(base), uuid)) continue;
+    syncDir(`${leasesDir()}/uid`); // ids given twice after a power cut would join two guests
+    return base;
   }
   throw new BerthError(
     "host.missing-feature",

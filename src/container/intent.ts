@@ -15,14 +15,17 @@ import { type ContainerLock, dropLockFile, tryTakeLock } from "./lock.ts";
 import { statusOf } from "./status.ts";
 import { loadState } from "./store.ts";
 
+type Owner = { readonly uuid: string; readonly storage: DriverName };
+
 export type Intent =
-  | { readonly operation: "create" | "remove"; readonly uuid: string; readonly storage: DriverName }
-  | {
+  | (Owner & { readonly operation: "create" | "remove" })
+  | (Owner & {
       readonly operation: "resize";
-      readonly uuid: string;
-      readonly storage: DriverName;
+      /** What the volume shall have; an absent limit is none. */
       readonly limits: { readonly bytes?: number | undefined; readonly inodes?: number | undefined };
-    };
+      /** config.yaml as it shall read then. */
+      readonly config: string;
+    });
 
 export function declareIntent(name: string, intent: Intent): void {
   writeAtomic(
@@ -69,15 +72,18 @@ export async function recover(lock: ContainerLock): Promise<boolean> {
     return false;
   }
   if (intent.operation === "resize") {
-    if (statusOf(name).state === "stopped") {
-      const limits: VolumeLimits = { bytes: intent.limits.bytes, inodes: intent.limits.inodes };
-      await storageDriver(intent.storage).resize(intent.uuid, limits);
-    }
+    if (statusOf(name).state === "stopped") await finishResize(name, intent);
     clearIntent(name);
     return true;
   }
   await discard(lock, intent);
   return false;
+}
+
+async function finishResize(name: string, intent: Extract<Intent, { operation: "resize" }>): Promise<void> {
+  const limits: VolumeLimits = { bytes: intent.limits.bytes, inodes: intent.limits.inodes };
+  await storageDriver(intent.storage).resize(intent.uuid, limits);
+  writeAtomic(containerPaths(name).config, intent.config);
 }
 
 /** Recovers every container whose lock is free and that was left half way: what `ls` does before it looks. */

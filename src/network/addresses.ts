@@ -5,7 +5,7 @@
 import { rmSync } from "node:fs";
 import { hashMac, hashNumber } from "../base/digest.ts";
 import { BerthError } from "../base/errors.ts";
-import { claim, claimant, makeDirs } from "../base/files.ts";
+import { claim, claimant, makeDirs, syncDir } from "../base/files.ts";
 import { leasesDir } from "../base/paths.ts";
 import { contains, formatSubnet, gatewayOf, type Subnet, size, toNumber, toText } from "./ipv4.ts";
 
@@ -14,6 +14,12 @@ const leaseFile = (address: string): string => `${leasesDir()}/ip/${address}`;
 /** Claims `wanted`, or a free address for `auto`. Returns it with the subnet's prefix, as "10.62.3.4/16". */
 export function claimAddress(wanted: string, uuid: string, subnet: Subnet): string {
   makeDirs(`${leasesDir()}/ip`);
+  const address = claimSome(wanted, uuid, subnet);
+  syncDir(`${leasesDir()}/ip`);
+  return address;
+}
+
+function claimSome(wanted: string, uuid: string, subnet: Subnet): string {
   if (wanted !== "auto") return claimFixed(wanted, uuid, subnet);
   // The first guess comes from the UUID, so that a migrated container rarely collides and most tries succeed at once.
   const usable = size(subnet) - 3;

@@ -4,7 +4,7 @@
  */
 import { chmodSync, existsSync, renameSync, rmSync, statSync, truncateSync } from "node:fs";
 import { BerthError } from "../base/errors.ts";
-import { makeDirs, readIfExists, syncDir } from "../base/files.ts";
+import { makeDirs, readIfExists, syncDir, writeAtomic } from "../base/files.ts";
 import { poolDir } from "../base/paths.ts";
 import { formatSize } from "../base/units.ts";
 import type { PlanRecord } from "../kernel/plan.ts";
@@ -20,7 +20,8 @@ const DEFAULT_SIZE = 10 * 2 ** 30;
 
 const dir = (): string => `${poolDir()}/image`;
 const imageOf = (id: string): string => `${dir()}/${id}.img`;
-const undoOf = (id: string): string => `${dir()}/${id}.undo`;
+const growingOf = (id: string): string => `${dir()}/${id}.growing`;
+const shrunkOf = (id: string): string => `${dir()}/${id}.shrunk`;
 
 export const imageDriver: StorageDriver = {
   name: "image",
@@ -82,7 +83,9 @@ async function create(id: string, limits: VolumeLimits): Promise<void> {
 
 async function remove(id: string): Promise<void> {
   await refuseMounted(id);
-  for (const path of [imageOf(id), undoOf(id), `${imageOf(id)}.new`]) rmSync(path, { force: true });
+  // The image goes last: while it is there the volume exists, and removing it can be repeated.
+  for (const path of [growingOf(id), shrunkOf(id), `${imageOf(id)}.new`, imageOf(id)])
+    rmSync(path, { force: true });
 }
 
 async function refuseMounted(id: string): Promise<void> {
@@ -96,45 +99,43 @@ async function refuseMounted(id: string): Promise<void> {
 }
 
 /**
- * Grows or shrinks the file system, then the file. Blocks that resize2fs overwrites are kept in an undo file until
- * it has ended: if anything dies half way, the next resize takes that one back first. The file is cut only once the
- * file system has become smaller.
+ * Grows in place: killed half way, a note tells the next resize to repair the file system first (nothing was
+ * lost when resize2fs was killed at every third of its writes). Shrinking moves data: it is done to a copy, which
+ * then takes the place.
  */
 async function resize(id: string, limits: VolumeLimits): Promise<void> {
-  const image = imageOf(id);
-  if (!existsSync(image))
+  if (!existsSync(imageOf(id)))
     throw new BerthError("storage.failed", `the volume ${id} does not exist`, "remove the container");
   await refuseMounted(id);
-  await undoHalfResize(id);
   const wanted = imageSize(limits.bytes ?? DEFAULT_SIZE);
-  const now = readSuperblock(image);
-  if (now.label !== inodeLabel(limits.inodes))
+  const { label } = readSuperblock(imageOf(id));
+  if (label !== inodeLabel(limits.inodes))
     throw new BerthError(
       "storage.failed",
       `the inode limit of the volume ${id} cannot be changed: ext4 fixes it when it is made`,
       "make a new container with that limit and move the data",
     );
-  if (now.blocks * BLOCK !== wanted) {
-    await check(id);
-    if (wanted < now.blocks * BLOCK) await refuseTooSmall(id, wanted);
-    else truncateSync(image, wanted);
-    await resizeFileSystem(id, wanted);
-  }
-  if (statSync(image).size !== wanted) truncateSync(image, wanted);
-  syncFile(image);
+  await finishHalfResize(id);
+  const now = readSuperblock(imageOf(id)).blocks * BLOCK;
+  if (wanted > now) await grow(id, wanted);
+  else if (wanted < now) await shrink(id, wanted);
+  // The file may have grown before the file system did not.
+  if (statSync(imageOf(id)).size !== wanted) truncateSync(imageOf(id), wanted);
+  syncFile(imageOf(id));
+  rmSync(growingOf(id), { force: true });
 }
 
-async function undoHalfResize(id: string): Promise<void> {
-  if (!existsSync(undoOf(id))) return;
-  await run("e2undo", ["-f", undoOf(id), imageOf(id)]);
-  rmSync(undoOf(id));
-  const checked = await run("e2fsck", ["-f", "-y", imageOf(id)]);
-  if (checked.code >= 4)
+async function finishHalfResize(id: string): Promise<void> {
+  rmSync(shrunkOf(id), { force: true });
+  if (!existsSync(growingOf(id))) return;
+  // Repairs more than -p dares to: we know what went wrong.
+  const repaired = await run("e2fsck", ["-f", "-y", imageOf(id)]);
+  if (repaired.code >= 4)
     throw programError(
       "storage.failed",
       `the volume ${id} was damaged by a resize that was killed`,
       "e2fsck",
-      checked,
+      repaired,
     );
 }
 
@@ -143,6 +144,43 @@ async function check(id: string): Promise<void> {
   // 1: errors were corrected (e2fsck(8)).
   if (checked.code > 1)
     throw programError("storage.failed", `the volume ${id} has errors`, "e2fsck", checked);
+}
+
+async function grow(id: string, wanted: number): Promise<void> {
+  await check(id);
+  writeAtomic(growingOf(id), `${wanted}\n`);
+  truncateSync(imageOf(id), wanted);
+  await resizeFileSystem(id, imageOf(id), wanted);
+}
+
+async function shrink(id: string, wanted: number): Promise<void> {
+  await check(id);
+  await refuseTooSmall(id, wanted);
+  const copy = shrunkOf(id);
+  try {
+    await must("storage.failed", `cannot copy the volume ${id} to shrink it`, "cp", [
+      "--sparse=always",
+      "--reflink=auto",
+      "--",
+      imageOf(id),
+      copy,
+    ]);
+    chmodSync(copy, 0o600);
+    await resizeFileSystem(id, copy, wanted);
+    truncateSync(copy, wanted);
+    syncFile(copy);
+    renameSync(copy, imageOf(id));
+    syncDir(dir());
+  } finally {
+    rmSync(copy, { force: true });
+  }
+}
+
+async function resizeFileSystem(id: string, image: string, wanted: number): Promise<void> {
+  await must("storage.failed", `cannot resize the volume ${id}`, "resize2fs", [
+    image,
+    String(wanted / BLOCK),
+  ]);
 }
 
 async function refuseTooSmall(id: string, wanted: number): Promise<void> {
@@ -157,17 +195,6 @@ async function refuseTooSmall(id: string, wanted: number): Promise<void> {
     `the volume ${id} holds too much to be shrunk to ${formatSize(wanted)}`,
     `at least ${formatSize(Math.ceil(least / 2 ** 20) * 2 ** 20)}; remove some files in the container first`,
   );
-}
-
-async function resizeFileSystem(id: string, wanted: number): Promise<void> {
-  const resized = await run("resize2fs", ["-z", undoOf(id), imageOf(id), String(wanted / BLOCK)]);
-  if (resized.code !== 0) {
-    await undoHalfResize(id);
-    truncateSync(imageOf(id), Math.max(readSuperblock(imageOf(id)).blocks * BLOCK, 0));
-    throw programError("storage.failed", `cannot resize the volume ${id}`, "resize2fs", resized);
-  }
-  syncFile(imageOf(id));
-  rmSync(undoOf(id), { force: true });
 }
 
 function usage(id: string): VolumeUsage {

@@ -78,6 +78,7 @@ export function polishTree(tree: Tree, apt: GuestApt): void {
   polishUnits(tree);
   polishConsole(tree);
   polishJournal(tree);
+  polishPing(tree);
   polishSshKeys(tree);
 }
 
@@ -194,6 +195,11 @@ function polishJournal(tree: Tree): void {
     "etc/systemd/journald.conf.d/50-berth.conf",
     "[Journal]\nStorage=persistent\nSystemMaxUse=64M\nRuntimeMaxUse=16M\n",
   );
+}
+
+/** systemd's own range goes beyond the guest's ids and is refused: then nobody but root could ping. */
+function polishPing(tree: Tree): void {
+  writeFile(tree, "etc/sysctl.d/60-berth.conf", "-net.ipv4.ping_group_range = 0 65534\n");
 }
 
 /** ssh host keys are each guest's own: none in the template, made before the first start of the server. */

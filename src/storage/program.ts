@@ -6,7 +6,6 @@ const packages = {
   mke2fs: "e2fsprogs",
   e2fsck: "e2fsprogs",
   resize2fs: "e2fsprogs",
-  e2undo: "e2fsprogs",
   cp: "coreutils",
   rm: "coreutils",
   sync: "coreutils",
@@ -18,6 +17,8 @@ const packages = {
 } as const;
 
 export type ProgramName = keyof typeof packages;
+
+const endWithUs: ReadonlySet<ProgramName> = new Set(["e2fsck", "resize2fs"]);
 
 // cron and sudo hand down a PATH without sbin, where mke2fs lives.
 export const programPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -50,7 +51,10 @@ export async function run(
   args: readonly string[],
   env: Record<string, string> = {},
 ): Promise<RunResult> {
-  return runProgram([needProgram(name), ...args], { package: packages[name], env });
+  const argv = [needProgram(name), ...args];
+  // If we are killed it must not go on behind the back of whoever repairs the image next.
+  const bound = endWithUs.has(name) ? [needProgram("setpriv"), "--pdeathsig=KILL", ...argv] : argv;
+  return runProgram(bound, { package: packages[name], env });
 }
 
 /** Fails with `code` (or host.no-space when that is the reason) saying what was being done and the program's last words. */

@@ -15,7 +15,7 @@ const project = resolve(import.meta.dir, "../..");
 export const berthBinary = process.env.BERTH_BIN ?? `${project}/dist/berth`;
 
 /** Templates are built once and shared by all worlds; the cache outlives a test run. */
-const templateCache = process.env.BERTH_TEST_TEMPLATES ?? `${project}/.cache/templates`;
+export const templateCache = process.env.BERTH_TEST_TEMPLATES ?? `${project}/.cache/templates`;
 
 export type Result = { readonly code: number; readonly stdout: string; readonly stderr: string };
 
@@ -62,19 +62,22 @@ export async function run(argv: readonly string[], options: RunOptions = {}): Pr
   return { code, stdout, stderr };
 }
 
-/** A static program from a line of C. */
-export async function compiled(source: string): Promise<Uint8Array> {
+/** The static program of crasher.c; a lab host, which has no compiler, gets it ready made. */
+export async function crasher(): Promise<Uint8Array> {
+  const ready = `${import.meta.dir}/crasher`;
+  if (existsSync(ready)) return readFileSync(ready);
   const dir = mkdtempSync("/tmp/t-berth-cc-");
   try {
-    const { code, stderr } = await run(
-      ["cc", "-static", "-O0", "-w", "-x", "c", "-", "-o", `${dir}/program`],
-      { input: source },
-    );
-    if (code !== 0) throw new Error(`cc: ${stderr}`);
-    return readFileSync(`${dir}/program`);
+    await compileCrasher(`${dir}/crasher`);
+    return readFileSync(`${dir}/crasher`);
   } finally {
     rmSync(dir, { recursive: true });
   }
+}
+
+export async function compileCrasher(target: string): Promise<void> {
+  const { code, stderr } = await run(["cc", "-static", "-O0", "-o", target, `${import.meta.dir}/crasher.c`]);
+  if (code !== 0) throw new Error(`cc: ${stderr}`);
 }
 
 /** Builds the templates that are not in the cache yet. */

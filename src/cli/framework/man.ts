@@ -115,8 +115,31 @@ export function mainPage(sections: readonly LoadedSection[], version: string): s
   ]);
 }
 
-function page(name: string, version: string, sections: readonly string[]): string {
-  const head = `.TH "${roff(name.toUpperCase())}" "1" "" "berth ${roff(version)}" "berth manual"`;
+/** berth-config(5), from settings by file. */
+export function configPage(
+  files: readonly { readonly path: string; readonly settings: readonly (readonly [string, string])[] }[],
+  version: string,
+): string {
+  return page(
+    "berth-config",
+    version,
+    [
+      section("NAME", "berth\\-config \\- settings of containers and of the host"),
+      section(
+        "DESCRIPTION",
+        roff(
+          "YAML. A dot in a key stands for nesting. Sizes take K, M, G and T (powers of 1024), counts k, m and g (powers of 1000), durations ms, s, m, h and d. none takes a limit away.",
+        ),
+      ),
+      ...files.map(({ path, settings }) => section("FILE", `\\fI${roff(path)}\\fR\n${terms(settings)}`)),
+      section("SEE ALSO", seeAlso(["", "set", "config edit"])),
+    ],
+    "5",
+  );
+}
+
+function page(name: string, version: string, sections: readonly string[], chapter = "1"): string {
+  const head = `.TH "${roff(name.toUpperCase())}" "${chapter}" "" "berth ${roff(version)}" "berth manual"`;
   return `${[head, ".nh", ...sections.filter((text) => text !== "")].join("\n")}\n`;
 }
 

@@ -1,0 +1,56 @@
+/** What each error code means, for the manual (docs/reference/errors.md). */
+import { type ErrorCode, errorCodes, exitCodes } from "./errors.ts";
+
+const meanings: Record<ErrorCode, string> = {
+  "usage.unknown-command": "There is no such command.",
+  "usage.bad-argument": "An option or argument is missing or has a value it cannot have.",
+  "host.not-root": "The command needs root.",
+  "host.missing-program": "A program berth uses is not installed; the hint names its package.",
+  "host.missing-feature": "The kernel lacks something the command needs; `berth check` lists what there is.",
+  "host.command-failed": "A program of the host failed; the message has its last words.",
+  "host.no-space": "A disk or a quota of the host is full.",
+  "host.io": "The host refused a file operation; the message has path and reason.",
+  "config.invalid": "Settings have faults; each is named with file, line, column, key, value and cure.",
+  "config.unreadable": "A file that berth keeps is missing or damaged.",
+  "container.not-found": "There is no container of that name or ctid.",
+  "container.exists": "The name is taken.",
+  "container.bad-name": "The word cannot be a container's name.",
+  "container.not-running": "It must run for this, and is stopped.",
+  "container.running": "It must be stopped for this, and runs.",
+  "container.frozen": "It is frozen (or is not, where it should be).",
+  "container.busy": "Another command works on it, or the kernel cannot take back what a smaller limit would.",
+  "container.start-failed":
+    "It did not start; the message names the step and the reason. Nothing is left of the try.",
+  "container.stop-timeout": "Its init does not die even by SIGKILL.",
+  "container.attach-failed": "No command could be run in it; the message names the step and the reason.",
+  "template.not-found": "There is no template of that name or digest.",
+  "template.exists": "The template's name is taken.",
+  "template.in-use": "Containers were made from the template.",
+  "template.build-failed": "A template could not be built; the message has the reason.",
+  "template.bad-name": "The word cannot be a template's name.",
+  "storage.failed": "A storage operation failed, or the volume cannot do what was asked.",
+  "storage.in-use": "The volume is still mounted.",
+  "network.failed": "Bridge, links or addresses could not be set up as asked.",
+  "network.address-taken": "Another container, or the bridge, has the address.",
+  "network.no-address": "No address or subnet is free.",
+  internal: "A defect of berth. BERTH_DEBUG=1 shows more; please report it.",
+};
+
+/** docs/reference/errors.md. */
+export function errorReference(): string {
+  const codes = Object.entries(errorCodes).map(([code, kind]) => [
+    code,
+    exitCodes[kind],
+    meanings[code as ErrorCode],
+  ]);
+  return `# Errors
+
+Made from the code; do not edit. Every failure prints \`berth: MESSAGE\` and a hint below it on stderr, or with \`--json\`
+\`{"error": {"code", "message", "hint"}}\`. Codes and exit codes do not change once released. \`exec\` and \`enter\` exit with the guest program's
+code, and with 125 when berth itself failed.
+
+| code | exit code | meaning |
+| --- | --- | --- |
+${codes.map(([code, exit, meaning]) => `| \`${code}\` | ${exit} | ${meaning} |`).join("\n")}
+`;
+}
