@@ -2,6 +2,24 @@
 import { BerthError } from "../base/errors.ts";
 import { containerNames } from "../container/name.ts";
 
+/** The argument of commands about one container. */
+export const nameArgument = {
+  name: "name",
+  kind: "container",
+  summary: "The container, by name or ctid",
+} as const;
+
+/** Options of commands that bring a guest down. */
+export const downOptions = [
+  {
+    name: "timeout",
+    short: "t",
+    kind: "duration",
+    summary: "How long to wait before killing; the container's setting when absent",
+  },
+  { name: "kill", short: "k", kind: "flag", summary: "Kill at once, as if the power were cut" },
+] as const;
+
 /** The argument of commands that take several names or --all. */
 export const namesArgument = {
   name: "name",

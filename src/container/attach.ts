@@ -63,16 +63,17 @@ function reportOf(fd: unknown): string | undefined {
   return text.startsWith("error ") ? text : undefined;
 }
 
+const unattendedError = (name: string): BerthError =>
+  new BerthError(
+    "container.attach-failed",
+    `container ${name} has lost its keeper, and with it its console`,
+    `\`berth enter ${name}\` still works; the console is back after \`berth restart ${name}\``,
+  );
+
 /** Joins the terminal to the guest's console until the detach key; returns the exit code. */
 export async function joinConsole(name: string, detachKey: number): Promise<number> {
   const status = mustRun(name);
-  if (status.unattended) {
-    throw new BerthError(
-      "container.attach-failed",
-      `container ${name} has lost its keeper, and with it its console`,
-      `\`berth enter ${name}\` still works; the console is back after \`berth restart ${name}\``,
-    );
-  }
+  if (status.unattended) throw unattendedError(name);
   const child = Bun.spawn(
     [binaryPath("berth-launch"), "console", "--escape", String(detachKey), containerPaths(name).run],
     {
@@ -84,6 +85,24 @@ export async function joinConsole(name: string, detachKey: number): Promise<numb
   const code = await child.exited;
   stop();
   return code;
+}
+
+/** Passes on what the guest prints on its console from now, until it ends or we are interrupted; returns the exit code. */
+export async function followConsole(name: string, print: (text: Uint8Array) => void): Promise<number> {
+  const status = mustRun(name);
+  if (status.unattended) throw unattendedError(name);
+  const child = Bun.spawn(
+    [binaryPath("berth-launch"), "console", "--escape", "0", containerPaths(name).run],
+    {
+      stdio: ["ignore", "pipe", "inherit"],
+      env: {},
+    },
+  );
+  const end = (): void => child.kill();
+  process.on("SIGINT", end).on("SIGTERM", end);
+  for await (const chunk of child.stdout) print(chunk);
+  const code = await child.exited;
+  return child.signalCode === null ? code : 0;
 }
 
 /** The child deals with what the terminal sends to both; what is sent to us alone is passed on. */

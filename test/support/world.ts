@@ -4,6 +4,7 @@
  */
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from "node:fs";
 import { resolve } from "node:path";
+import { sha256 } from "../../src/base/digest.ts";
 import { type Instance, instanceOf } from "../../src/base/paths.ts";
 import { removeBridge } from "../../src/network/bridge.ts";
 import { cgroupLayout } from "../../src/resources/layout.ts";
@@ -14,8 +15,17 @@ const project = resolve(import.meta.dir, "../..");
 /** The command under test: BERTH_BIN, or what `npm run build` made. */
 export const berthBinary = process.env.BERTH_BIN ?? `${project}/dist/berth`;
 
-/** Templates are built once and shared by all worlds; the cache outlives a test run. */
-export const templateCache = process.env.BERTH_TEST_TEMPLATES ?? `${project}/.cache/templates`;
+/** Templates are built once for each state of the code that builds them; the cache outlives a test run. */
+export const templateCache =
+  process.env.BERTH_TEST_TEMPLATES ?? `${project}/.cache/templates-${builderDigest()}`;
+
+function builderDigest(): string {
+  const dir = `${project}/src/storage`;
+  const sources = readdirSync(dir)
+    .filter((name) => name.endsWith(".ts") && !name.endsWith(".test.ts"))
+    .sort();
+  return sha256(sources.map((name) => readFileSync(`${dir}/${name}`, "utf8")).join("\0")).slice(0, 12);
+}
 
 export type Result = { readonly code: number; readonly stdout: string; readonly stderr: string };
 

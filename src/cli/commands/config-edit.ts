@@ -6,6 +6,7 @@ import { requireRoot } from "../../base/root.ts";
 import { replaceConfig } from "../../container/change.ts";
 import { withContainer } from "../../container/container.ts";
 import { resolveName } from "../../container/name.ts";
+import { nameArgument } from "../each.ts";
 import { defineCommand } from "../framework/command.ts";
 
 export const command = defineCommand({
@@ -13,7 +14,7 @@ export const command = defineCommand({
   summary: "Edit a container's config.yaml",
   description:
     "Opens a copy in $VISUAL, $EDITOR or vi, checks what comes back, and only then puts it in place. When it has faults they are shown, the copy is kept and named, and nothing has changed.",
-  arguments: [{ name: "name", kind: "container", summary: "The container, by name or ctid" }],
+  arguments: [nameArgument],
   options: [],
   examples: [{ command: "EDITOR=nano berth config edit web1", what: "Edit with nano" }],
   seeAlso: ["config show", "set"],

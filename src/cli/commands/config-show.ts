@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { containerPaths } from "../../base/paths.ts";
 import { resolveName } from "../../container/name.ts";
 import { loadConfig } from "../../container/store.ts";
+import { nameArgument } from "../each.ts";
 import { defineCommand } from "../framework/command.ts";
 
 export const command = defineCommand({
@@ -9,7 +10,7 @@ export const command = defineCommand({
   summary: "Show a container's config.yaml",
   description:
     "The file as it is, comments and all. With --json every setting with its default, sizes in bytes, times in seconds.",
-  arguments: [{ name: "name", kind: "container", summary: "The container, by name or ctid" }],
+  arguments: [nameArgument],
   options: [],
   examples: [{ command: "berth config show web1", what: "The settings of web1" }],
   seeAlso: ["config edit", "set"],

@@ -2,6 +2,7 @@ import { BerthError } from "../../base/errors.ts";
 import { requireRoot } from "../../base/root.ts";
 import { joinConsole } from "../../container/attach.ts";
 import { openContainer } from "../../container/container.ts";
+import { nameArgument } from "../each.ts";
 import { defineCommand } from "../framework/command.ts";
 
 /** "^]", "^a" or one character to its byte. */
@@ -22,7 +23,7 @@ export const command = defineCommand({
   name: "console",
   summary: "Join the terminal to a container's console",
   description: "Shows what was printed lately, then the live console. Ctrl-] leaves it; the guest goes on.",
-  arguments: [{ name: "name", kind: "container", summary: "The container, by name or ctid" }],
+  arguments: [nameArgument],
   options: [
     {
       name: "escape",

@@ -1,6 +1,7 @@
 import { requireRoot } from "../../base/root.ts";
 import { attach } from "../../container/attach.ts";
 import { openContainer } from "../../container/container.ts";
+import { nameArgument } from "../each.ts";
 import { defineCommand } from "../framework/command.ts";
 
 /** bash where the guest has it; every guest has some sh. */
@@ -9,7 +10,7 @@ const loginShell = ["/bin/sh", "-c", "[ -x /bin/bash ] && exec /bin/bash -l; exe
 export const command = defineCommand({
   name: "enter",
   summary: "Open a shell in a running container",
-  arguments: [{ name: "name", kind: "container", summary: "The container, by name or ctid" }],
+  arguments: [nameArgument],
   options: [
     {
       name: "user",

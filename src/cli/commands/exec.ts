@@ -1,6 +1,7 @@
 import { requireRoot } from "../../base/root.ts";
 import { attach } from "../../container/attach.ts";
 import { openContainer } from "../../container/container.ts";
+import { nameArgument } from "../each.ts";
 import { defineCommand } from "../framework/command.ts";
 
 export const command = defineCommand({
@@ -8,7 +9,7 @@ export const command = defineCommand({
   summary: "Run a command in a running container",
   description:
     "The command gets the guest's namespaces, limits and confinement. On a terminal it gets one of its own in the guest; otherwise input and output are passed as they are. Everything behind the name belongs to the command.\n\nThe exit code is the command's; 128 + N when signal N ended it, 126 when it cannot be run, 127 when there is no such command, 125 when berth failed.",
-  arguments: [{ name: "name", kind: "container", summary: "The container, by name or ctid" }],
+  arguments: [nameArgument],
   options: [
     {
       name: "user",

@@ -3,6 +3,7 @@ import { openContainer } from "../../container/container.ts";
 import { describeExit } from "../../container/status.ts";
 import { type DiskUse, diskUse, type View, viewOf } from "../../container/view.ts";
 import { ID_COUNT } from "../../launch/plan.ts";
+import { nameArgument } from "../each.ts";
 import { defineCommand } from "../framework/command.ts";
 import { renderFields } from "../framework/table.ts";
 import { viewData } from "../view-data.ts";
@@ -72,7 +73,7 @@ function render({ name, config, state, status, usage, uptime }: View, disk: Disk
 export const command = defineCommand({
   name: "info",
   summary: "Show a container in full",
-  arguments: [{ name: "name", kind: "container", summary: "The container, by name or ctid" }],
+  arguments: [nameArgument],
   options: [],
   examples: [
     { command: "berth info web1", what: "State, limits and what it uses now" },

@@ -1,7 +1,8 @@
 import { requireRoot } from "../../base/root.ts";
-import { joinConsole } from "../../container/attach.ts";
+import { followConsole } from "../../container/attach.ts";
 import { openContainer } from "../../container/container.ts";
 import { consoleLog } from "../../container/log.ts";
+import { nameArgument } from "../each.ts";
 import { defineCommand } from "../framework/command.ts";
 import { visibleLines } from "../framework/escape.ts";
 
@@ -10,7 +11,7 @@ export const command = defineCommand({
   summary: "Show what a container printed on its console",
   description:
     "The boot messages and all that was written to the console, also of earlier runs. Control characters of the guest are shown, not obeyed, unless --raw.",
-  arguments: [{ name: "name", kind: "container", summary: "The container, by name or ctid" }],
+  arguments: [nameArgument],
   options: [
     { name: "lines", short: "n", kind: "count", default: "all", summary: "Only the last N lines" },
     { name: "follow", short: "f", kind: "flag", summary: "Go on with what is printed from now" },
@@ -25,13 +26,12 @@ export const command = defineCommand({
     requireRoot();
     const { name } = await openContainer(context.arguments.name);
     const { follow, lines, raw } = context.options;
-    if (follow) return await joinConsole(name, 0);
+    const shown = (bytes: Uint8Array): string =>
+      visibleLines(Buffer.from(bytes).toString().replaceAll("\r\n", "\n"));
+    if (follow) return await followConsole(name, (bytes) => context.out.raw(raw ? bytes : shown(bytes)));
     const text = consoleLog(name, lines);
     if (raw) context.out.raw(text);
-    else
-      context.out.result({ name, text: text.toString() }, () =>
-        visibleLines(text.toString().replaceAll("\r\n", "\n")),
-      );
+    else context.out.result({ name, text: text.toString() }, () => shown(text));
     return 0;
   },
 });

@@ -4,7 +4,7 @@ import { startContainer } from "../../container/start.ts";
 import { statusOf } from "../../container/status.ts";
 import { stopContainer } from "../../container/stop.ts";
 import { loadState } from "../../container/store.ts";
-import { namesArgument, namesOf } from "../each.ts";
+import { downOptions, namesArgument, namesOf } from "../each.ts";
 import { defineCommand } from "../framework/command.ts";
 import { eachName } from "../framework/each-name.ts";
 
@@ -13,15 +13,7 @@ export const command = defineCommand({
   summary: "Stop containers and start them again",
   description: "Settings that wait for the next start take effect. A stopped container is started.",
   arguments: [namesArgument],
-  options: [
-    {
-      name: "timeout",
-      short: "t",
-      kind: "duration",
-      summary: "How long to wait before killing; the container's setting when absent",
-    },
-    { name: "kill", short: "k", kind: "flag", summary: "Kill at once instead of shutting down" },
-  ],
+  options: downOptions,
   examples: [{ command: "berth restart web1", what: "Reboot web1" }],
   seeAlso: ["start", "stop"],
   async run(context) {

@@ -2,6 +2,7 @@ import { BerthError } from "../../base/errors.ts";
 import { requireRoot } from "../../base/root.ts";
 import { changeContainer } from "../../container/change.ts";
 import { withContainer } from "../../container/container.ts";
+import { nameArgument } from "../each.ts";
 import { defineCommand } from "../framework/command.ts";
 import { settingOptions, settingsFrom } from "../settings.ts";
 
@@ -10,7 +11,7 @@ export const command = defineCommand({
   summary: "Change settings of a container",
   description:
     "Limits of memory, processors and processes take effect at once; other settings at the next start, and it says which. Comments in config.yaml stay. On any fault nothing has changed.",
-  arguments: [{ name: "name", kind: "container", summary: "The container, by name or ctid" }],
+  arguments: [nameArgument],
   options: [
     ...settingOptions,
     {

@@ -2,7 +2,7 @@ import { requireRoot } from "../../base/root.ts";
 import { withContainer } from "../../container/container.ts";
 import { statusOf } from "../../container/status.ts";
 import { stopContainer } from "../../container/stop.ts";
-import { namesArgument, namesOf } from "../each.ts";
+import { downOptions, namesArgument, namesOf } from "../each.ts";
 import { defineCommand } from "../framework/command.ts";
 import { eachName } from "../framework/each-name.ts";
 
@@ -12,15 +12,7 @@ export const command = defineCommand({
   description:
     "Asks each guest's init to shut down by the signal it understands, waits, then kills what is left. Nothing of the container is lost.",
   arguments: [namesArgument],
-  options: [
-    {
-      name: "timeout",
-      short: "t",
-      kind: "duration",
-      summary: "How long to wait before killing; the container's setting when absent",
-    },
-    { name: "kill", short: "k", kind: "flag", summary: "Kill at once, as if the power were cut" },
-  ],
+  options: downOptions,
   examples: [
     { command: "berth stop web1", what: "Shut web1 down" },
     {
