@@ -21,42 +21,51 @@ static int open_dir(const char *path)
 	return open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 }
 
-static int enter(const char *step, const struct plan_record *r)
+/* A single thread's 0 in tasks moves it without the lock that a write to cgroup.procs takes. */
+static int enter_v1(const char *step, const char *path)
 {
-	bool v1 = strcmp(r->args[0].data, "v1") == 0;
-	cleanup_fd int dir = open_dir(r->args[1].data);
-	if (dir < 0 || write_file_at(dir, v1 ? "tasks" : "cgroup.procs", "0") < 0)
-		return fail(step, "%s", r->args[1].data);
+	cleanup_fd int dir = open_dir(path);
+	if (dir < 0 || write_file_at(dir, "tasks", "0") < 0)
+		return fail(step, "%s", path);
+	return 0;
+}
+
+/* Enters the v1 directories of an op; *v2 is an fd of its only v2 directory, or -1. */
+static int enter_all(const struct plan *p, enum plan_op op, const char *step, int *v2, bool v1)
+{
+	*v2 = -1;
+	for (uint32_t i = 0; i < p->count; i++) {
+		const struct plan_record *r = &p->records[i];
+		if (r->op != op)
+			continue;
+		if (strcmp(r->args[0].data, "v1") == 0) {
+			if (v1 && enter_v1(step, r->args[1].data) < 0)
+				return -1;
+			continue;
+		}
+		if (strcmp(r->args[0].data, "v2") != 0 || *v2 >= 0)
+			return fail_with(EINVAL, step, "%s %s", r->args[0].data, r->args[1].data);
+		*v2 = open_dir(r->args[1].data);
+		if (*v2 < 0)
+			return fail(step, "%s", r->args[1].data);
+	}
 	return 0;
 }
 
 int cgroup_join(const struct plan *p, int *v2)
 {
-	*v2 = -1;
-	for (uint32_t i = 0; i < p->count; i++) {
-		const struct plan_record *r = &p->records[i];
-		if (r->op != OP_CGROUP_JOIN)
-			continue;
-		if (strcmp(r->args[0].data, "v1") == 0) {
-			if (enter("cgroup-join", r) < 0)
-				return -1;
-			continue;
-		}
-		if (strcmp(r->args[0].data, "v2") != 0 || *v2 >= 0)
-			return fail_with(EINVAL, "cgroup-join", "%s %s", r->args[0].data, r->args[1].data);
-		*v2 = open_dir(r->args[1].data);
-		if (*v2 < 0)
-			return fail("cgroup-join", "%s", r->args[1].data);
-	}
-	return 0;
+	return enter_all(p, OP_CGROUP_JOIN, "cgroup-join", v2, true);
+}
+
+int cgroup_keeper_v2(const struct plan *p, int *dir)
+{
+	return enter_all(p, OP_CGROUP_KEEPER, "cgroup-keeper", dir, false);
 }
 
 int cgroup_leave(const struct plan *p)
 {
-	for (uint32_t i = 0; i < p->count; i++)
-		if (p->records[i].op == OP_CGROUP_KEEPER && enter("cgroup-keeper", &p->records[i]) < 0)
-			return -1;
-	return 0;
+	cleanup_fd int v2 = -1;
+	return enter_all(p, OP_CGROUP_KEEPER, "cgroup-keeper", &v2, true);
 }
 
 static uint64_t ptr(const void *p)

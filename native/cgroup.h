@@ -10,7 +10,9 @@
 /* Joins the v1 directories of CGROUP_JOIN (0 to tasks: this process has one thread). *v2 is an fd of the v2 directory
  * for CLONE_INTO_CGROUP, or -1. */
 int cgroup_join(const struct plan *p, int *v2);
-/* Moves this process to CGROUP_KEEPER. */
+/* *dir: an fd of the v2 directory of CGROUP_KEEPER, in which the keeper is born, or -1. */
+int cgroup_keeper_v2(const struct plan *p, int *dir);
+/* Moves this process to the v1 directories of CGROUP_KEEPER. */
 int cgroup_leave(const struct plan *p);
 /* Loads DEVICE_BPF and attaches it. */
 int cgroup_devices(const struct plan *p);

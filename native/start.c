@@ -69,8 +69,6 @@ static int leave_caller(struct start *s)
 	if (sigprocmask(SIG_SETMASK, &none, NULL) < 0)
 		return fail("setup", "signal mask");
 	umask(0);
-	if (setsid() < 0 && getsid(0) != getpid())
-		return fail("setup", "setsid");
 	if (chdir("/") < 0)
 		return fail("setup", "chdir");
 	/* A description of its own: the flock on the one that came in is the caller's too. */
@@ -324,7 +322,7 @@ static int let_go(struct start *s)
 
 static int start_guest(struct start *s)
 {
-	if (read_plan(s) < 0 || leave_caller(s) < 0 || private_mounts(s) < 0)
+	if (private_mounts(s) < 0)
 		return -1;
 	trace("setup");
 	if (keeper_prepare(&s->keeper, &s->plan) < 0 || devpts_make(&s->plan, &s->keeper.pty) < 0)
@@ -376,27 +374,96 @@ static int report_error(void)
 	return 1;
 }
 
-int start_main(int argc, char **argv)
+/* A process that is cloned into a v2 cgroup gets there for nothing; moving one costs an RCU grace period, 15 ms in
+ * which nobody on the host can fork (cgroup_threadgroup_rwsem). So the keeper is born in its cgroup, as a child of the
+ * process that was called, which waits for the decision. In the child *decided is an fd to tell it. */
+static pid_t fork_keeper(struct start *s, int *decided)
 {
-	static struct start s = {.keeper = KEEPER_INIT, .sock = -1, .userns = -1};
-	(void)argv;
-	if (argc != 1) {
-		(void)fail_with(EINVAL, "plan", "start takes no arguments");
-		return report_error();
+	int pair[2];
+	cleanup_fd int cgroup = -1;
+	if (cgroup_keeper_v2(&s->plan, &cgroup) < 0)
+		return -1;
+	if (pipe2(pair, O_CLOEXEC) < 0)
+		return fail("keeper", "pipe");
+	struct clone_args args = {
+		.flags = cgroup >= 0 ? CLONE_INTO_CGROUP : 0,
+		.exit_signal = SIGCHLD,
+		.cgroup = cgroup >= 0 ? (uint64_t)cgroup : 0,
+	};
+	pid_t caller = getpid(), pid = sys_clone3(&args);
+	if (pid < 0)
+		(void)fail(cgroup >= 0 ? "cgroup-keeper" : "keeper", "clone3");
+	*decided = pair[pid == 0];
+	close(pair[pid != 0]);
+	if (pid < 0)
+		close_fd(decided);
+	/* Until the decision the keeper's life hangs on the caller's. */
+	if (pid == 0 && (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != caller))
+		_exit(1);
+	return pid;
+}
+
+/* In the process that was called: 0 when the guest runs, 1 when the keeper has printed an error. */
+static int wait_for_decision(pid_t keeper, int decided)
+{
+	char byte;
+	ssize_t n;
+	int status;
+	do
+		n = read(decided, &byte, 1);
+	while (n < 0 && errno == EINTR);
+	if (n == 1)
+		return 0;
+	while (waitpid(keeper, &status, 0) < 0)
+		if (errno != EINTR)
+			return 1;
+	if (WIFEXITED(status))
+		return 1;
+	(void)fail_with(0, "keeper", "it was killed by signal %d", WTERMSIG(status));
+	return report_error();
+}
+
+static _Noreturn void become_keeper(struct start *s, int decided)
+{
+	if (setsid() < 0) {
+		(void)fail("keeper", "setsid");
+		_exit(report_error());
 	}
-	if (start_guest(&s) < 0) {
-		undo(&s);
-		return report_error();
+	if (start_guest(s) < 0) {
+		undo(s);
+		_exit(report_error());
 	}
-	(void)dprintf(STATUS_FD, "ok %d\n", (int)s.keeper.pid);
-	close_fd(&s.sock);
-	close_fd(&s.userns);
-	plan_free(&s.plan);
+	(void)prctl(PR_SET_PDEATHSIG, 0);
+	(void)dprintf(STATUS_FD, "ok %d\n", (int)s->keeper.pid);
+	(void)write_all(decided, "k", 1); /* SIGPIPE is ignored: a caller that is gone need not know */
+	close(decided);
+	close_fd(&s->sock);
+	close_fd(&s->userns);
+	plan_free(&s->plan);
 	cleanup_fd int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	for (int fd = 0; fd < 3; fd++)
 		if (null < 0 || dup2(null, fd) < 0)
 			close(fd);
 	close(LOCK_FD);
 	close_fd(&null);
-	keeper_run(&s.keeper);
+	keeper_run(&s->keeper);
+}
+
+int start_main(int argc, char **argv)
+{
+	static struct start s = {.keeper = KEEPER_INIT, .sock = -1, .userns = -1};
+	(void)argv;
+	int decided = -1;
+	if (argc != 1) {
+		(void)fail_with(EINVAL, "plan", "start takes no arguments");
+		return report_error();
+	}
+	if (leave_caller(&s) < 0 || read_plan(&s) < 0)
+		return report_error();
+	pid_t pid = fork_keeper(&s, &decided);
+	if (pid < 0)
+		return report_error();
+	if (pid == 0)
+		become_keeper(&s, decided);
+	return wait_for_decision(pid, decided);
 }
