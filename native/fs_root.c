@@ -249,6 +249,8 @@ static int root_overlay(struct work *w, const struct plan_record *r)
 		sleep_ms(OVERLAY_STEP_MS);
 	if (root < 0 && failure.err == EBUSY)
 		(void)fail_about("its upper or work directory is still mounted elsewhere");
+	if (root < 0 && failure.err == ESTALE) /* index=on ties an upper to its lower */
+		(void)fail_about("its upper directory belongs to other lower directories than these");
 	if (chdir("/") < 0 || root < 0)
 		return -1;
 	return check_writable(root) < 0 ? -1 : take_fd(&root);

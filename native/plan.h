@@ -33,14 +33,14 @@ enum plan_op {
 	OP_ENV = 5,         /* KEY=VALUE... : the whole environment of init */
 	OP_HOSTNAME = 6,    /* name */
 	OP_RUNDIR = 7,      /* directory (exists, 0700): init, exit, loop records and keeper.sock live there */
-	OP_CONSOLE = 8,     /* log file, bytes before it is rotated, uid, gid of the slave, rows, columns */
+	OP_CONSOLE = 8,     /* log file ("" none), bytes before it is rotated to .1 (0: never), uid, gid of the slave, rows, columns */
 	OP_REBOOT = 9,      /* argv... that the keeper execs, lock on fd 3, when the guest asked for a reboot */
 	OP_EVENTS = 10,     /* file to which the keeper appends one JSON line an event */
 	OP_TRACE = 11,      /* no argument: print "trace STEP MICROSECONDS" lines on the status fd */
 
 	/* Cgroups and devices: before the clone. */
 	OP_CGROUP_JOIN = 20,   /* "v1"|"v2", directory: the guest's. v1: 0 to tasks; v2: CLONE_INTO_CGROUP */
-	OP_CGROUP_KEEPER = 21, /* "v1"|"v2", directory: where the keeper goes after the clone */
+	OP_CGROUP_KEEPER = 21, /* "v1"|"v2", directory: the keeper's. v2: it is born there; v1: entered after the clone */
 	OP_CGROUP_REMOVE = 22, /* directory tree that the keeper removes once the guest has ended */
 	OP_OOM_EVENTS = 23,    /* "v1"|"v2", file with an "oom_kill N" line (memory.oom_control, memory.events) */
 	OP_DEVICE_BPF = 24,    /* cgroup v2 directory, program (binary, struct bpf_insn[]) */
@@ -59,12 +59,13 @@ enum plan_op {
 	OP_DIR = 37,        /* path, octal mode, uid, gid: a directory, made if missing */
 	OP_SYMLINK = 38,    /* path, target, uid, gid: made again if it is anything else */
 
-	/* Mounts of the guest: done by the guest-to-be inside its namespaces, in order. Targets are below the root. */
+	/* Mounts and files of the guest: done by the guest-to-be inside its namespaces, in the order of the plan (a SYSCTL
+	 * comes after the MOUNT of proc and before a READONLY of /proc/sys). Targets are below the root; missing ones are made. */
 	OP_MOUNT = 40,      /* fstype, target, attributes (comma separated: ro nosuid nodev noexec relatime noatime nosymfollow), KEY=VALUE or KEY ... */
 	OP_BIND_SELF = 41,  /* target: a bind mount of it onto itself */
-	OP_BIND_HOST = 42,  /* host source, target, attributes as in MOUNT plus: idmap rec : made by the host, moved in */
+	OP_BIND_HOST = 42,  /* host source, target, attributes as in MOUNT plus: idmap rec : made by the host, moved in; the guest's root cannot take attributes off */
 	OP_BIND_CONSOLE = 43, /* target directory for the keeper's devpts */
-	OP_MASK = 44,       /* path: a file gets an unreadable empty file over it, a directory an empty read-only tmpfs; absent is fine */
+	OP_MASK = 44,       /* path: a file gets the guest's own /dev/null over it, a directory an empty read-only tmpfs; absent is fine */
 	OP_READONLY = 45,   /* path: bound onto itself read-only; absent is fine */
 	OP_FILE = 46,       /* path, octal mode, "always"|"missing"|"empty", content (binary): written with the guest's ids */
 	OP_SYSCTL = 47,     /* path below /proc/sys with slashes, value, "must"|"may" */
@@ -81,7 +82,7 @@ enum plan_op {
 	/* Network: done by the host between clone and exec. */
 	OP_VETH = 60,       /* host ifname, guest ifname, guest ifindex, guest MAC, host MAC, MTU ("" default), bridge ("" none) */
 	OP_ADDRESS = 61,    /* guest ifname, address/prefix (v4 or v6) */
-	OP_ROUTE = 62,      /* guest ifname, gateway, "default" or destination/prefix */
+	OP_ROUTE = 62,      /* guest ifname, gateway ("" none), "default" or destination/prefix */
 	OP_LINK_UP = 63,    /* guest ifname */
 
 	/* Attach only (RUNDIR/attach also holds NAME NAMESPACES ENV CAPS NO_NEW_PRIVS SECCOMP APPARMOR RLIMIT OOM_SCORE, CGROUP_JOIN for v1). */

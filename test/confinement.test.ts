@@ -98,3 +98,18 @@ test("what a guest is called cannot drive the operator's terminal", async () => 
   await world.ok("create", "plain", "-t", "busybox", "--network", "none", "--description", "a\u202Eb");
   expect(await world.ok("ls")).not.toContain("\u202E");
 });
+
+describe("a privileged guest", () => {
+  test("says so, boots clean, and still cannot reach the host's devices, kernel settings and log", async () => {
+    const { stderr } = await world.berth("create", "root", "-t", "debian-13", "--privileged", "--start");
+    expect(stderr).toContain("root in it is root on this host");
+    await world.booted("root");
+    expect(await world.ok("info", "root")).toContain("root in it is root on this host");
+    const refused = async (line: string) =>
+      (await world.berth("exec", "root", "--", "sh", "-c", line)).stderr;
+    expect(await refused("mknod /root/disk b 7 0")).toMatch(/not permitted/);
+    expect(await refused("echo 1 > /proc/sys/vm/overcommit_memory")).toMatch(/Read-only/);
+    expect(await refused("dmesg")).toMatch(/not permitted/i);
+    await world.ok("rm", "--force", "root");
+  });
+});

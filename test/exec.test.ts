@@ -129,4 +129,17 @@ describe("console", () => {
     await world.sh("box", "printf 'evil\\033]0;title\\007\\n' > /dev/console");
     expect(await world.ok("log", "box", "-n", "3")).toContain("evil\\x1b]0;title\\x07");
   });
+  test("a log can be followed without touching the guest, until interrupted", async () => {
+    const child = Bun.spawn([berthBinary, "log", "--follow", "box"], {
+      stdio: ["ignore", "pipe", "ignore"],
+      env: world.env,
+    });
+    const text = new Response(child.stdout).text();
+    await Bun.sleep(500);
+    await world.sh("box", "printf 'followed\\033[2J\\n' > /dev/console");
+    await Bun.sleep(500);
+    child.kill("SIGINT");
+    expect(await text).toContain("followed\\x1b[2J");
+    expect(await child.exited).toBe(0);
+  });
 });

@@ -98,11 +98,15 @@ export async function followConsole(name: string, print: (text: Uint8Array) => v
       env: {},
     },
   );
-  const end = (): void => child.kill();
+  let interrupted = false;
+  const end = (): void => {
+    interrupted = true;
+    child.kill();
+  };
   process.on("SIGINT", end).on("SIGTERM", end);
   for await (const chunk of child.stdout) print(chunk);
   const code = await child.exited;
-  return child.signalCode === null ? code : 0;
+  return interrupted ? 0 : code;
 }
 
 /** The child deals with what the terminal sends to both; what is sent to us alone is passed on. */
