@@ -5,9 +5,10 @@
  *                init is let go, removed when the guest has ended and everything of it is released.
  * RUNDIR/loop    "1 /dev/loopN MAJOR:MINOR INODE\n" a line per loop device (device and inode of the image).
  * RUNDIR/exit    one JSON object: {"version":1,"pid":N,"code":N|null,"signal":N|null,
- *                "kind":"exit"|"halt"|"reboot"|"killed","oomKills":N,"time":MILLISECONDS SINCE 1970}.
+ *                "kind":"exit"|"halt"|"reboot"|"killed"|"unknown","oomKills":N,"time":MILLISECONDS SINCE 1970}.
  *                kind: exit = init returned; halt, reboot = the guest asked the kernel (init then dies by
- *                SIGINT, SIGHUP: reboot(2) in a pid namespace); killed = any other signal.
+ *                SIGINT, SIGHUP: reboot(2) in a pid namespace); killed = any other signal; unknown = an adopted
+ *                guest's init, on a kernel that does not tell how another's child ended.
  * RUNDIR/attach  a plan for `berth-launch attach`, written by TypeScript.
  * RUNDIR/lock... is not here: the lock file of a container lives outside its RUNDIR and comes in on fd 3.
  *

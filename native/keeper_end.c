@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -66,21 +67,56 @@ static void failure_event(const struct keeper *k)
 /* reboot(2) in a pid namespace ends its init by SIGINT (halt, power off) or SIGHUP (restart). */
 static const char *kind_of(const siginfo_t *info)
 {
+	if (info->si_code == 0)
+		return "unknown";
 	if (info->si_code == CLD_EXITED)
 		return "exit";
 	return info->si_status == SIGINT ? "halt" : info->si_status == SIGHUP ? "reboot" : "killed";
 }
 
+/* How a process that is somebody else's child ended: the kernel tells it by the pidfd once it has been reaped (Linux
+ * 6.15, PIDFD_INFO_EXIT in linux/pidfd.h); older ones do not, and info stays empty. */
+static void adopted_end(int pidfd, siginfo_t *info)
+{
+	enum { PIDFD_INFO_EXIT = 1 << 3, TRIES = 500, PAUSE_NS = 10 * 1000 * 1000 };
+	struct {
+		uint64_t mask, cgroupid;
+		uint32_t ids[11];
+		int32_t exit_code;
+	} about;
+	const unsigned long request = _IOWR(0xFF, 11, __typeof__(about));
+	for (int i = 0; i < TRIES; i++) {
+		about = (__typeof__(about)){.mask = PIDFD_INFO_EXIT};
+		if (ioctl(pidfd, request, &about) == 0 && about.mask & PIDFD_INFO_EXIT) {
+			info->si_code = WIFEXITED(about.exit_code) ? CLD_EXITED : CLD_KILLED;
+			info->si_status = WIFEXITED(about.exit_code) ? WEXITSTATUS(about.exit_code) : WTERMSIG(about.exit_code);
+			return;
+		}
+		nanosleep(&(struct timespec){.tv_nsec = PAUSE_NS}, NULL); /* until its parent has reaped it */
+	}
+}
+
+/* Reaps init, or learns how it ended where it is not our child. */
+static void init_end(const struct keeper *k, siginfo_t *info)
+{
+	int waited;
+	do
+		waited = waitid(P_PIDFD, (id_t)k->pidfd, info, WEXITED);
+	while (waited < 0 && errno == EINTR);
+	if (waited < 0 && errno == ECHILD)
+		adopted_end(k->pidfd, info);
+}
+
 void end_record(struct keeper *k, uint64_t oom_kills, bool *reboot)
 {
 	siginfo_t info = {0};
-	while (waitid(P_PIDFD, (id_t)k->pidfd, &info, WEXITED) < 0 && errno == EINTR)
-		;
+	init_end(k, &info);
 	close_fd(&k->pidfd);
 	const char *kind = kind_of(&info);
 	*reboot = strcmp(kind, "reboot") == 0;
 	char code[16] = "null", sig[16] = "null", fields[256], json[384];
-	snprintf(info.si_code == CLD_EXITED ? code : sig, sizeof code, "%d", info.si_status);
+	if (info.si_code != 0)
+		snprintf(info.si_code == CLD_EXITED ? code : sig, sizeof code, "%d", info.si_status);
 	snprintf(fields, sizeof fields, "\"pid\":%d,\"code\":%s,\"signal\":%s,\"kind\":\"%s\",\"oomKills\":%llu", (int)k->pid, code, sig,
 		 kind, (unsigned long long)oom_kills);
 	snprintf(json, sizeof json, "{\"version\":1,%s,\"time\":%llu}", fields, (unsigned long long)milliseconds());

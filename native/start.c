@@ -1,4 +1,5 @@
-/* start.c - verb `start`: carries out a launch plan, then stays as the keeper. */
+/* start.c - verbs `start`: carries out a launch plan, then stays as the keeper; and `adopt`: a new keeper for a guest that
+ * has lost its own. */
 #include "start.h"
 
 #include <errno.h>
@@ -35,6 +36,7 @@ struct start {
 	struct keeper keeper;
 	int sock;   /* to the guest-to-be */
 	int userns; /* of the guest, -1 without one */
+	bool adopts; /* the guest runs already */
 };
 
 static uint64_t traced; /* 0: off */
@@ -343,9 +345,42 @@ static int start_guest(struct start *s)
 	return let_go(s);
 }
 
+/* A guest whose keeper died lives on. Its console is lost with the old keeper's pty, and its exit status is not ours to
+ * wait for; all else of a keeper's work can be taken up. */
+static int adopt_guest(struct start *s)
+{
+	struct keeper *k = &s->keeper;
+	char buf[256];
+	long pid;
+	unsigned long long starttime;
+	k->host_mnt = open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
+	if (k->host_mnt < 0 || cgroup_leave(&s->plan) < 0)
+		return k->host_mnt < 0 ? fail("mount-namespace", "own") : -1;
+	if (keeper_prepare(k, &s->plan) < 0)
+		return -1;
+	if (read_file_at(k->rundir, "init", buf, sizeof buf) < 0)
+		return fail("adopt", "RUNDIR/init");
+	if (sscanf(buf, "1 %ld %llu ", &pid, &starttime) != 2 || pid < 2)
+		return fail_with(EINVAL, "adopt", "RUNDIR/init");
+	int pidfd = (int)syscall(SYS_pidfd_open, (pid_t)pid, 0);
+	if (pidfd < 0)
+		return fail("adopt", "the guest's init");
+	/* The pidfd first, then the look: so it is this process that the record means. */
+	if (process_starttime((pid_t)pid) != starttime)
+		return fail_with(ESRCH, "adopt", "the guest's init");
+	k->pid = (pid_t)pid;
+	k->pidfd = pidfd;
+	return keeper_record(k);
+}
+
 /* The child took its namespaces, and with them mounts and links, when it has been reaped. */
 static void undo(struct start *s)
 {
+	if (s->adopts) {
+		if (s->keeper.listen >= 0)
+			(void)unlinkat(s->keeper.rundir, "keeper.sock", 0);
+		return;
+	}
 	if (s->keeper.pid > 0) {
 		siginfo_t info;
 		(void)sys_pidfd_send_signal(s->keeper.pidfd, SIGKILL);
@@ -429,7 +464,7 @@ static _Noreturn void become_keeper(struct start *s, int decided)
 		(void)fail("keeper", "setsid");
 		_exit(report_error());
 	}
-	if (start_guest(s) < 0) {
+	if ((s->adopts ? adopt_guest(s) : start_guest(s)) < 0) {
 		undo(s);
 		_exit(report_error());
 	}
@@ -449,13 +484,13 @@ static _Noreturn void become_keeper(struct start *s, int decided)
 	keeper_run(&s->keeper);
 }
 
-int start_main(int argc, char **argv)
+static int keep_main(int argc, bool adopts)
 {
 	static struct start s = {.keeper = KEEPER_INIT, .sock = -1, .userns = -1};
-	(void)argv;
 	int decided = -1;
+	s.adopts = adopts;
 	if (argc != 1) {
-		(void)fail_with(EINVAL, "plan", "start takes no arguments");
+		(void)fail_with(EINVAL, "plan", "the verb takes no arguments");
 		return report_error();
 	}
 	if (leave_caller(&s) < 0 || read_plan(&s) < 0)
@@ -466,4 +501,16 @@ int start_main(int argc, char **argv)
 	if (pid == 0)
 		become_keeper(&s, decided);
 	return wait_for_decision(pid, decided);
+}
+
+int start_main(int argc, char **argv)
+{
+	(void)argv;
+	return keep_main(argc, false);
+}
+
+int adopt_main(int argc, char **argv)
+{
+	(void)argv;
+	return keep_main(argc, true);
 }

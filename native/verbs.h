@@ -3,6 +3,7 @@
 #define BERTH_VERBS_H
 
 int start_main(int argc, char **argv);
+int adopt_main(int argc, char **argv);
 int attach_main(int argc, char **argv);
 int console_main(int argc, char **argv);
 

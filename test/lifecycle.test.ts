@@ -1,8 +1,18 @@
 /** Starting, stopping, rebooting, ending: by command and by the guest itself. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
-import { eventsPath } from "../src/base/paths.ts";
-import { berthBinary, crasher, type Info, newWorld, run, until, type World } from "./support/world.ts";
+import { release } from "node:os";
+import { containerPaths, eventsPath } from "../src/base/paths.ts";
+import {
+  berthBinary,
+  crasher,
+  type Info,
+  leftovers,
+  newWorld,
+  run,
+  until,
+  type World,
+} from "./support/world.ts";
 
 let world: World;
 const info = (name: string) => world.json<Info>("info", name);
@@ -129,6 +139,47 @@ describe("by the guest", () => {
       .map((line) => JSON.parse(line) as { container: string; kind?: string });
     expect(events.some(({ container, kind }) => container === "deb" && kind === "reboot")).toBe(true);
     expect(events.some(({ container, kind }) => container === "box" && kind === "halt")).toBe(true);
+  });
+});
+
+describe("a keeper that was killed", () => {
+  const killKeeper = async (name: string): Promise<void> => {
+    const keeper = Number(readFileSync(containerPaths(name, world.at).init, "utf8").split(" ")[3]);
+    process.kill(keeper, "SIGKILL");
+    await until("its death to be seen", async () => (await info(name)).unattended);
+  };
+  // Linux tells how a process that is not our child ended since 6.15.
+  const [major = 0, minor = 0] = release().split(".").map(Number);
+  const tellsEnd = major > 6 || (major === 6 && minor >= 15);
+
+  test("leaves its guest alive; the next change brings a new one, without a console", async () => {
+    await world.ok("create", "orphan", "-t", "busybox", "--start");
+    const { pid } = await info("orphan");
+    await killKeeper("orphan");
+    expect(await world.sh("orphan", "echo alive")).toBe("alive");
+    await world.ok("set", "orphan", "--memory", "64M");
+    expect(await info("orphan")).toMatchObject({ state: "running", unattended: false, pid });
+    const { code, stderr } = await world.berth("console", "orphan");
+    expect([code, stderr.includes("lost its keeper")]).toEqual([1, true]);
+  });
+  test("and that one sees the guest's end", async () => {
+    await world.berth("exec", "orphan", "poweroff");
+    await until("orphan to stop", async () => (await info("orphan")).lastExit !== null);
+    expect((await info("orphan")).lastExit?.kind).toBe(tellsEnd ? "halt" : "unknown");
+    await until("its cgroups to be gone", () => !leftovers(world.at).includes("cgroup orphan"));
+  });
+  test.skipIf(!tellsEnd)("and brings it back when it reboots (SKIP before Linux 6.15)", async () => {
+    await world.ok("start", "orphan");
+    await killKeeper("orphan");
+    await world.ok("freeze", "orphan");
+    await world.ok("thaw", "orphan");
+    const { pid } = await info("orphan");
+    await world.berth("exec", "orphan", "reboot");
+    await until("orphan to come back", async () => {
+      const now = await info("orphan");
+      return now.state === "running" && now.pid !== pid;
+    });
+    expect(await world.sh("orphan", "echo back")).toBe("back");
   });
 });
 

@@ -68,6 +68,8 @@ export function containerPaths(name: string, at: Instance = instance) {
     init: `${run}/init`,
     exit: `${run}/exit`,
     attach: `${run}/attach`,
+    /** There when the guest lives on with a second keeper, without a console. */
+    adopted: `${run}/adopted`,
     keeperSocket: `${run}/keeper.sock`,
     consoleLog: `${at.log}/${name}.console.log`,
   } as const;

@@ -1,5 +1,5 @@
 /** Running a command in a guest, and the operator's terminal on its console: both are verbs of berth-launch. */
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { BerthError, describeErrno } from "../base/errors.ts";
 import { containerPaths } from "../base/paths.ts";
 import { binaryPath } from "../kernel/binaries.ts";
@@ -73,7 +73,7 @@ const unattendedError = (name: string): BerthError =>
 /** Joins the terminal to the guest's console until the detach key; returns the exit code. */
 export async function joinConsole(name: string, detachKey: number): Promise<number> {
   const status = mustRun(name);
-  if (status.unattended) throw unattendedError(name);
+  if (status.unattended || existsSync(containerPaths(name).adopted)) throw unattendedError(name);
   const child = Bun.spawn(
     [binaryPath("berth-launch"), "console", "--escape", String(detachKey), containerPaths(name).run],
     {
@@ -90,7 +90,7 @@ export async function joinConsole(name: string, detachKey: number): Promise<numb
 /** Passes on what the guest prints on its console from now, until it ends or we are interrupted; returns the exit code. */
 export async function followConsole(name: string, print: (text: Uint8Array) => void): Promise<number> {
   const status = mustRun(name);
-  if (status.unattended) throw unattendedError(name);
+  if (status.unattended || existsSync(containerPaths(name).adopted)) throw unattendedError(name);
   const child = Bun.spawn(
     [binaryPath("berth-launch"), "console", "--escape", "0", containerPaths(name).run],
     {

@@ -37,8 +37,16 @@ export async function withContainer<T>(
   const name = resolveName(word);
   return await withLock(name, async (lock) => {
     await refuseGone(lock);
-    return await work({ name, lock, config: loadConfig(name), state: loadState(name) });
+    const container = { name, lock, config: loadConfig(name), state: loadState(name) };
+    if (needsKeeper(name)) await (await import("./start.ts")).adoptContainer(container);
+    return await work(container);
   });
+}
+
+/** A guest that runs without its keeper gets a new one from the first command that changes anything. */
+function needsKeeper(name: string): boolean {
+  const status = statusOf(name);
+  return status.state !== "stopped" && status.unattended;
 }
 
 async function refuseGone(lock: ContainerLock): Promise<void> {

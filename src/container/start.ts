@@ -5,7 +5,7 @@ import { BerthError, describeErrno } from "../base/errors.ts";
 import { makeDirs } from "../base/files.ts";
 import { containerPaths, eventsPath, instance } from "../base/paths.ts";
 import { binaryPath, ownCommand } from "../kernel/binaries.ts";
-import { encodePlan } from "../kernel/plan.ts";
+import { encodePlan, type Plan } from "../kernel/plan.ts";
 import { compiledFilter } from "../kernel/seccomp.ts";
 import { attachPlan, launchPlan } from "../launch/plan.ts";
 import { deviceRules } from "../launch/policy.ts";
@@ -54,47 +54,49 @@ export async function startContainer(container: LockedContainer): Promise<number
   const { run, attach: attachFile } = containerPaths(name);
   makeDirs(instance.log, scratchDir);
   mkdirSync(run, { recursive: true, mode: 0o700 });
+  let pid: number;
   try {
     cgroups().prepare(name, limitsOf(config), deviceRules, state.baseUid);
-    writeFileSync(attachFile, attach, { mode: 0o600 });
-    const pid = await launch(name, start, container.lock);
-    saveState(name, { ...state, shouldRun: true, identity }, false);
-    return pid;
+    writeFileSync(attachFile, encodePlan(attach), { mode: 0o600 });
+    pid = await launch(name, "start", start, container.lock);
   } catch (error) {
     releaseRuntime(name);
     throw error;
   }
+  saveState(name, { ...state, shouldRun: true, identity }, false);
+  return pid;
 }
 
 /** What a start makes outside the guest and what a crash may have left of one: cgroups and records. The exit record stays. */
 export function releaseRuntime(name: string): void {
   cgroups().remove(name);
-  const { run, init, attach, keeperSocket } = containerPaths(name);
-  for (const file of [init, attach, keeperSocket]) rmSync(file, { force: true });
+  const { run, init, attach, keeperSocket, adopted } = containerPaths(name);
+  for (const file of [init, attach, keeperSocket, adopted]) rmSync(file, { force: true });
   rmSync(`${run}/reboot.log`, { force: true });
 }
 
 /** Makes the host's side of the network, and follows an address that was changed in the settings. */
-async function reconcileNetwork({ config, state }: LockedContainer): Promise<ContainerState> {
+async function reconcileNetwork({ name, config, state }: LockedContainer): Promise<ContainerState> {
   if (config.network.mode === "none") {
-    if (state.address !== null) releaseAddress(state.address, state.uuid);
-    return { ...state, address: null };
+    return state.address === null ? state : moveAddress(name, state, null);
   }
   const subnet = subnetOf(hostConfig());
   await ensureBridge(subnet);
   const wanted = config.network.address;
   if (state.address !== null && (wanted === "auto" || state.address.split("/")[0] === wanted.split("/")[0]))
     return state;
-  const address = claimAddress(wanted, state.uuid, subnet);
-  if (state.address !== null) releaseAddress(state.address, state.uuid);
-  return { ...state, address };
+  return moveAddress(name, state, claimAddress(wanted, state.uuid, subnet));
 }
 
-function plans({ name, config, state }: LockedContainer): {
-  start: Uint8Array;
-  attach: Uint8Array;
-  identity: string;
-} {
+/** Noted before the old address is given back, so that a crash never leaves a container with another's. */
+function moveAddress(name: string, state: ContainerState, address: string | null): ContainerState {
+  const moved = { ...state, address };
+  saveState(name, moved);
+  if (state.address !== null) releaseAddress(state.address, state.uuid);
+  return moved;
+}
+
+function plans({ name, config, state }: LockedContainer): { start: Plan; attach: Plan; identity: string } {
   const template = templateOf(state);
   const subnet = config.network.mode === "none" ? undefined : subnetOf(hostConfig());
   const files = identityFiles(name, config, state, hostConfig());
@@ -139,22 +141,26 @@ function plans({ name, config, state }: LockedContainer): {
     trace: process.env.BERTH_TRACE === "1",
   });
   const attach = attachPlan({ ...shared, cgroupRecords: cgroups().attachRecords(name) });
-  return { start: encodePlan(start), attach: encodePlan(attach), identity };
+  return { start, attach, identity };
 }
 
 const noFacts = { name: "", mac: "", address: "", gateway: "", bridge: "", linkPrefix: "" };
 
-/** Runs berth-launch, which becomes the keeper; the lock stays with it until the start is decided. */
-async function launch(name: string, plan: Uint8Array, lock: ContainerLock): Promise<number> {
-  const child = Bun.spawn([binaryPath("berth-launch"), "start"], {
-    stdio: [plan, "pipe", "inherit", lock.fd],
+/** Runs a verb of berth-launch that stays as keeper; the lock stays with it until the start is decided. */
+async function launch(
+  name: string,
+  verb: "start" | "adopt",
+  plan: Plan,
+  lock: ContainerLock,
+): Promise<number> {
+  const child = Bun.spawn([binaryPath("berth-launch"), verb], {
+    stdio: [encodePlan(plan), "pipe", "inherit", lock.fd],
     env: {
       PATH: process.env.PATH ?? "",
       ...(process.env.BERTH_ROOT === undefined ? {} : { BERTH_ROOT: process.env.BERTH_ROOT }),
     },
   });
-  const verdict = await readVerdict(child.stdout);
-  const [word, ...rest] = verdict.split(" ");
+  const [word, ...rest] = (await readVerdict(child.stdout)).split(" ");
   if (word === "ok") {
     child.unref();
     return Number(rest[0]);
@@ -162,11 +168,24 @@ async function launch(name: string, plan: Uint8Array, lock: ContainerLock): Prom
   const [step = "berth-launch", errno = "0", ...text] = rest;
   const detail = text.join(" ") || "it ended without a word";
   const why = errno === "0" ? detail : `${detail}: ${describeErrno(Number(errno))}`;
+  const failed =
+    verb === "start" ? "did not start" : "has lost its keeper, and a new one could not take over";
   throw new BerthError(
     "container.start-failed",
-    `container ${name} did not start: ${step}: ${why}`,
+    `container ${name} ${failed}: ${step}: ${why}`,
     startHint(name, step, Number(errno)),
   );
+}
+
+/**
+ * Gives a guest whose keeper died a new one: its end is recorded again, a reboot of its own brings it back. The console
+ * is lost until a restart: it was the old keeper's.
+ */
+export async function adoptContainer(container: LockedContainer): Promise<void> {
+  const { name, lock } = container;
+  const plan = plans(container).start.filter(([op]) => op !== "console" && op !== "bindConsole");
+  writeFileSync(containerPaths(name).adopted, "");
+  await launch(name, "adopt", plan, lock);
 }
 
 /** The last status line; trace lines are passed on to stderr. */

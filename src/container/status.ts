@@ -12,7 +12,7 @@ export type ExitRecord = {
   readonly pid: number;
   readonly code: number | null;
   readonly signal: number | null;
-  readonly kind: "exit" | "halt" | "reboot" | "killed";
+  readonly kind: "exit" | "halt" | "reboot" | "killed" | "unknown";
   readonly oomKills: number;
   /** Milliseconds since 1970. */
   readonly time: number;
@@ -77,6 +77,7 @@ export function describeExit({ kind, code, signal, oomKills }: ExitRecord): stri
       ? `; the kernel killed ${oomKills} process${oomKills === 1 ? "" : "es"} for want of memory`
       : "";
   if (kind === "halt") return `powered off${oom}`;
+  if (kind === "unknown") return `ended; its keeper had died, so nobody knows how${oom}`;
   if (kind === "reboot") return `rebooted${oom}`;
   if (code !== null) return `init ended with code ${code}${oom}`;
   const by = signalNames[signal ?? 0] ?? `signal ${signal}`;

@@ -26,7 +26,7 @@ function render({ name, config, state, status, usage, uptime }: View, disk: Disk
     [
       "state",
       running && status.unattended
-        ? `${status.state} (unattended: its keeper is gone, and with it the console)`
+        ? `${status.state} (unattended: its keeper died, and with it the console; the next command that changes it brings a new one)`
         : status.state,
     ],
     ["init", running ? `process ${status.init.pid} on the host` : undefined],
