@@ -8,7 +8,7 @@
  *                "kind":"exit"|"halt"|"reboot"|"killed"|"unknown","oomKills":N,"time":MILLISECONDS SINCE 1970}.
  *                kind: exit = init returned; halt, reboot = the guest asked the kernel (init then dies by
  *                SIGINT, SIGHUP: reboot(2) in a pid namespace); killed = any other signal; unknown = an adopted
- *                guest's init, on a kernel that does not tell how another's child ended.
+ *                guest's init, of which the kernel does not tell how it ended.
  * RUNDIR/attach  a plan for `berth-launch attach`, written by TypeScript.
  * RUNDIR/lock... is not here: the lock file of a container lives outside its RUNDIR and comes in on fd 3.
  *

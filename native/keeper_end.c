@@ -75,10 +75,11 @@ static const char *kind_of(const siginfo_t *info)
 }
 
 /* How a process that is somebody else's child ended: the kernel tells it by the pidfd once it has been reaped (Linux
- * 6.15, PIDFD_INFO_EXIT in linux/pidfd.h); older ones do not, and info stays empty. */
+ * 6.15, PIDFD_INFO_EXIT in linux/pidfd.h); older ones do not, and info stays empty. Of a reboot, a halt and a kill it
+ * says SIGKILL alike: those stay unknown too. */
 static void adopted_end(int pidfd, siginfo_t *info)
 {
-	enum { PIDFD_INFO_EXIT = 1 << 3, TRIES = 500, PAUSE_NS = 10 * 1000 * 1000 };
+	enum { PIDFD_INFO_EXIT = 1 << 3, TRIES = 300, PAUSE_NS = 10 * 1000 * 1000 };
 	struct {
 		uint64_t mask, cgroupid;
 		uint32_t ids[11];
@@ -88,6 +89,8 @@ static void adopted_end(int pidfd, siginfo_t *info)
 	for (int i = 0; i < TRIES; i++) {
 		about = (__typeof__(about)){.mask = PIDFD_INFO_EXIT};
 		if (ioctl(pidfd, request, &about) == 0 && about.mask & PIDFD_INFO_EXIT) {
+			if (WIFSIGNALED(about.exit_code) && WTERMSIG(about.exit_code) == SIGKILL)
+				return;
 			info->si_code = WIFEXITED(about.exit_code) ? CLD_EXITED : CLD_KILLED;
 			info->si_status = WIFEXITED(about.exit_code) ? WEXITSTATUS(about.exit_code) : WTERMSIG(about.exit_code);
 			return;

@@ -178,8 +178,8 @@ async function launch(
 }
 
 /**
- * Gives a guest whose keeper died a new one: its end is recorded again, a reboot of its own brings it back. The console
- * is lost until a restart: it was the old keeper's.
+ * Gives a guest whose keeper died a new one, which sees its end and releases what it had. The console is lost until a
+ * restart: it was the old keeper's.
  */
 export async function adoptContainer(container: LockedContainer): Promise<void> {
   const { name, lock } = container;
