@@ -16,11 +16,26 @@ export function makeCgroup(path: string): boolean {
   }
 }
 
-/** Removes a cgroup and all below it. Fails with EBUSY while something runs there. */
+/** How long processes on their way out may keep a cgroup busy, and how often to look, in milliseconds. */
+const BUSY_MS = 2000;
+const LOOK_MS = 5;
+
+/** Removes a cgroup and all below it. Fails with EBUSY when something goes on running there. */
 export function removeCgroup(path: string): void {
+  for (const deadline = Date.now() + BUSY_MS; ; Bun.sleepSync(LOOK_MS)) {
+    try {
+      removeOnce(path);
+      return;
+    } catch (error) {
+      if (errnoOf(error) !== "EBUSY" || Date.now() > deadline) throw error;
+    }
+  }
+}
+
+function removeOnce(path: string): void {
   try {
     for (const entry of readdirSync(path, { withFileTypes: true })) {
-      if (entry.isDirectory()) removeCgroup(`${path}/${entry.name}`);
+      if (entry.isDirectory()) removeOnce(`${path}/${entry.name}`);
     }
     rmdirSync(path);
   } catch (error) {
