@@ -6,7 +6,6 @@
  * the guest (it never was in the guest's pid namespace; the command, which is, holds nothing of the host's any more when it
  * touches a path the guest controls).
  */
-#include <errno.h>
 #include "attach.h"
 
 #include <errno.h>
@@ -115,13 +114,13 @@ static bool is_file(int fd)
 
 static int plan_stdio(struct attach *a)
 {
-	bool tty[3], privileged = !(a->namespaces & CLONE_NEWUSER);
+	bool tty[3];
 	int first = -1;
 	for (int fd = 2; fd >= 0; fd--) {
 		tty[fd] = a->stdio[fd] == STDIO_RELAY && isatty(fd);
 		first = tty[fd] ? fd : first;
-		/* Root of a privileged guest could open a file for writing, by /proc/self/fd, that was handed in for reading. */
-		if (privileged && is_file(fd))
+		/* A file of the host handed in could be truncated, locked and read from its beginning by the guest. */
+		if (is_file(fd))
 			a->stdio[fd] = STDIO_RELAY;
 	}
 	a->pty = a->tty == TTY_ALWAYS || (a->tty == TTY_AUTO && tty[0] && tty[1]);
@@ -286,7 +285,7 @@ static int prepare(struct attach *a, int argc, char **argv)
 	for (int fd = 0; fd < 3; fd++)
 		if (a->stdio[fd] == STDIO_PASS && open_up_pipe(fd, fd) < 0)
 			return fail("stdio", "fd %d", fd);
-	a->signals = relay_signals(a->terminal.fd >= 0);
+	a->signals = relay_signals(true);
 	if (a->signals < 0)
 		return fail("signals", "signalfd");
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, a->channel) < 0 || pipe2(a->report, O_CLOEXEC) < 0)

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <linux/keyctl.h>
 #include <linux/magic.h>
 #include <sched.h>
 #include <signal.h>
@@ -165,6 +166,11 @@ void child_main(const struct plan *p, uint64_t namespaces, int sock)
 	}
 	wait_for_go(sock);
 	trace("child-waited");
+	/* An empty session keyring: keys of the operator's session stay outside. */
+	if (syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL) < 0 && errno != ENOSYS) {
+		(void)fail("keyring", "session keyring");
+		report_failure(sock);
+	}
 	if (take_ids() < 0 || enter_namespaces(p, namespaces) < 0)
 		report_failure(sock);
 	trace("child-namespaces");

@@ -139,7 +139,9 @@ static void oom_notice(struct keeper *k, struct oom *o)
 		return;
 	if (read(o->fd, buf, sizeof buf) < 0 && errno != EAGAIN)
 		o->events = 0;
-	o->check_at = clock_us() + OOM_SETTLE_MS * 1000ULL;
+	/* Notices that keep coming do not put it off. */
+	if (!o->check_at)
+		o->check_at = clock_us() + OOM_SETTLE_MS * 1000ULL;
 }
 
 static uint64_t oom_count(struct keeper *k, struct oom *o)

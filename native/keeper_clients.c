@@ -129,7 +129,7 @@ static bool hello(struct client *c)
 static bool payload(struct keeper *k, struct client *c)
 {
 	size_t n = c->in < c->left ? c->in : c->left;
-	if (c->type == FRAME_WINSIZE && c->left == 4) {
+	if (c->type == FRAME_WINSIZE) {
 		if (n < 4)
 			return false;
 		(void)devpts_resize(&k->pty, get16(c->inbuf), get16(c->inbuf + 2));
@@ -165,6 +165,8 @@ static void parse(struct keeper *k, struct client *c)
 			return;
 		c->type = c->inbuf[0];
 		c->left = get16(c->inbuf + 2);
+		if (c->type == FRAME_WINSIZE && c->left != 4)
+			c->type = 0; /* of a wrong length: ignored like an unknown type, though its last bytes may come alone */
 		consume(c, HEAD);
 	}
 }

@@ -88,7 +88,9 @@ static void adopted_end(int pidfd, siginfo_t *info)
 	const unsigned long request = _IOWR(0xFF, 11, __typeof__(about));
 	for (int i = 0; i < TRIES; i++) {
 		about = (__typeof__(about)){.mask = PIDFD_INFO_EXIT};
-		if (ioctl(pidfd, request, &about) == 0 && about.mask & PIDFD_INFO_EXIT) {
+		if (ioctl(pidfd, request, &about) < 0)
+			return;
+		if (about.mask & PIDFD_INFO_EXIT) {
 			if (WIFSIGNALED(about.exit_code) && WTERMSIG(about.exit_code) == SIGKILL)
 				return;
 			info->si_code = WIFEXITED(about.exit_code) ? CLD_EXITED : CLD_KILLED;

@@ -20,27 +20,22 @@ int nl_open(void)
 	return take_fd(&sock);
 }
 
-static struct nlmsghdr *head(struct nl *m)
-{
-	return (struct nlmsghdr *)m->buf;
-}
-
 void *nl_start(struct nl *m, uint16_t type, uint16_t flags, size_t body)
 {
 	memset(m, 0, sizeof *m);
-	head(m)->nlmsg_type = type;
-	head(m)->nlmsg_flags = (uint16_t)(NLM_F_REQUEST | NLM_F_ACK | flags);
-	head(m)->nlmsg_seq = 1;
-	head(m)->nlmsg_len = NLMSG_HDRLEN;
+	m->head.nlmsg_type = type;
+	m->head.nlmsg_flags = (uint16_t)(NLM_F_REQUEST | NLM_F_ACK | flags);
+	m->head.nlmsg_seq = 1;
+	m->used = NLMSG_HDRLEN;
 	return nl_room(m, body);
 }
 
 void *nl_room(struct nl *m, size_t n)
 {
-	size_t at = NLMSG_ALIGN(head(m)->nlmsg_len);
-	if (at + NLMSG_ALIGN(n) > sizeof m->buf)
+	size_t at = NLMSG_ALIGN(m->used);
+	if (at > sizeof m->buf || n > sizeof m->buf - at)
 		return NULL;
-	head(m)->nlmsg_len = (uint32_t)(at + n);
+	m->used = at + n;
 	return m->buf + at;
 }
 
@@ -78,7 +73,7 @@ struct rtattr *nl_nest(struct nl *m, uint16_t type)
 
 void nl_end(struct nl *m, struct rtattr *nest)
 {
-	nest->rta_len = (uint16_t)(m->buf + head(m)->nlmsg_len - (char *)nest);
+	nest->rta_len = (uint16_t)(m->buf + m->used - (char *)nest);
 }
 
 /* The text that newer kernels add to an error. */
@@ -101,8 +96,9 @@ int nl_do(int sock, struct nl *m)
 {
 	struct sockaddr_nl kernel = {.nl_family = AF_NETLINK};
 	ssize_t n;
+	m->head.nlmsg_len = (uint32_t)m->used;
 	do
-		n = sendto(sock, m->buf, head(m)->nlmsg_len, 0, (struct sockaddr *)&kernel, sizeof kernel);
+		n = sendto(sock, m->buf, m->used, 0, (struct sockaddr *)&kernel, sizeof kernel);
 	while (n < 0 && errno == EINTR);
 	if (n < 0)
 		return -1;

@@ -8,7 +8,11 @@
 #include <stdint.h>
 
 struct nl {
-	_Alignas(struct nlmsghdr) char buf[2048];
+	size_t used; /* of buf */
+	union {
+		struct nlmsghdr head;
+		char buf[2048];
+	};
 	char said[192]; /* the kernel's words on the last error */
 };
 

@@ -24,6 +24,7 @@
 #include "loop.h"
 #include "net.h"
 #include "devpts.h"
+#include "selfcopy.h"
 #include "sys.h"
 #include "util.h"
 #include "verbs.h"
@@ -403,7 +404,7 @@ static void undo(struct start *s)
 static int report_error(void)
 {
 	for (char *c = failure.text; *c; c++)
-		if ((unsigned char)*c < ' ' || *c == 127)
+		if ((unsigned char)*c < ' ' || (unsigned char)*c > 126)
 			*c = ' ';
 	(void)dprintf(STATUS_FD, "error %s %d %s\n", failure.step, failure.err, failure.text);
 	return 1;
@@ -484,16 +485,18 @@ static _Noreturn void become_keeper(struct start *s, int decided)
 	keeper_run(&s->keeper);
 }
 
-static int keep_main(int argc, bool adopts)
+static int keep_main(int argc, char **argv, bool adopts)
 {
 	static struct start s = {.keeper = KEEPER_INIT, .sock = -1, .userns = -1};
 	int decided = -1;
 	s.adopts = adopts;
-	if (argc != 1) {
-		(void)fail_with(EINVAL, "plan", "the verb takes no arguments");
+	bool sealed = argc == 2 && strcmp(argv[1], "--sealed") == 0;
+	if (argc != 1 && !sealed) {
+		(void)fail_with(EINVAL, "plan", "the verb takes no argument but --sealed");
 		return report_error();
 	}
-	if (leave_caller(&s) < 0 || read_plan(&s) < 0)
+	/* The copy reads the plan, and makes the lock its own again. */
+	if (leave_caller(&s) < 0 || (sealed && self_copy(LOCK_FD, argc, argv) < 0) || read_plan(&s) < 0)
 		return report_error();
 	pid_t pid = fork_keeper(&s, &decided);
 	if (pid < 0)
@@ -505,12 +508,10 @@ static int keep_main(int argc, bool adopts)
 
 int start_main(int argc, char **argv)
 {
-	(void)argv;
-	return keep_main(argc, false);
+	return keep_main(argc, argv, false);
 }
 
 int adopt_main(int argc, char **argv)
 {
-	(void)argv;
-	return keep_main(argc, true);
+	return keep_main(argc, argv, true);
 }

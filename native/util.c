@@ -155,10 +155,11 @@ int open_in_root(int root, const char *path, int flags, mode_t mode)
 		.mode = mode,
 		.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
 	};
-	int fd;
-	do /* EAGAIN: something was renamed during the walk */
+	/* EAGAIN: something was renamed during the walk, or the guest holds a lease on the file and wants us to spin. */
+	enum { TRIES = 64 };
+	int fd = -1;
+	for (int i = 0; i < TRIES && fd < 0 && (i == 0 || errno == EINTR || errno == EAGAIN); i++)
 		fd = sys_openat2(root, path, &how);
-	while (fd < 0 && (errno == EINTR || errno == EAGAIN));
 	return fd;
 }
 

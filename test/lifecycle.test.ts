@@ -96,6 +96,33 @@ describe("by the guest", () => {
     expect((await info("deb")).address).toBe(before.address);
     expect(await world.ok("stop", "deb")).toBe("deb: stopped");
   });
+  test("one that does nothing but reboot stays down after a few rounds", async () => {
+    await world.ok(
+      "create",
+      "storm",
+      "-t",
+      "busybox",
+      "--init",
+      "/bin/sh",
+      "--init=-c",
+      "--init",
+      "reboot -f",
+      "--network",
+      "none",
+      "--start",
+    );
+    await until(
+      "storm to be refused",
+      () => readFileSync(eventsPath(world.at), "utf8").includes('"reboot-failed"'),
+      60_000,
+    );
+    expect((await info("storm")).state).toBe("stopped");
+    const events = readFileSync(eventsPath(world.at), "utf8")
+      .trim()
+      .split("\n")
+      .filter((line) => line.includes('"storm"'));
+    expect(events.filter((line) => line.includes('"kind":"reboot"')).length).toBe(6);
+  });
   test("one whose init ends by itself says so", async () => {
     await world.ok(
       "create",

@@ -38,9 +38,15 @@ export async function withContainer<T>(
   return await withLock(name, async (lock) => {
     await refuseGone(lock);
     const container = { name, lock, config: loadConfig(name), state: loadState(name) };
-    if (needsKeeper(name)) await (await import("./start.ts")).adoptContainer(container);
+    if (needsKeeper(name)) await adopt(container);
     return await work(container);
   });
+}
+
+/** What cannot be adopted stays unattended, as `ls` and `info` say; the command itself goes on. */
+async function adopt(container: LockedContainer): Promise<void> {
+  const { adoptContainer } = await import("./start.ts");
+  await adoptContainer(container).catch(() => {});
 }
 
 /** A guest that runs without its keeper gets a new one from the first command that changes anything. */

@@ -153,7 +153,10 @@ async function launch(
   plan: Plan,
   lock: ContainerLock,
 ): Promise<number> {
-  const child = Bun.spawn([binaryPath("berth-launch"), verb], {
+  // Without a user namespace the guest's root could write to our program by /proc/PID/exe: it runs from a sealed copy.
+  const inUserNamespace = plan.some(([op, ...words]) => op === "namespaces" && words.includes("user"));
+  const argv = [binaryPath("berth-launch"), verb, ...(inUserNamespace ? [] : ["--sealed"])];
+  const child = Bun.spawn(argv, {
     stdio: [encodePlan(plan), "pipe", "inherit", lock.fd],
     env: {
       PATH: process.env.PATH ?? "",
@@ -184,8 +187,8 @@ async function launch(
 export async function adoptContainer(container: LockedContainer): Promise<void> {
   const { name, lock } = container;
   const plan = plans(container).start.filter(([op]) => op !== "console" && op !== "bindConsole");
-  writeFileSync(containerPaths(name).adopted, "");
   await launch(name, "adopt", plan, lock);
+  writeFileSync(containerPaths(name).adopted, "");
 }
 
 /** The last status line; trace lines are passed on to stderr. */

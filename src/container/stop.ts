@@ -45,7 +45,7 @@ export async function stopContainer(container: LockedContainer, options: StopOpt
       throw new BerthError(
         "container.stop-timeout",
         `container ${name}: its init (process ${status.init.pid}) does not die even by SIGKILL`,
-        "a process of it hangs in the kernel: look at its state with `ps -o pid,stat,wchan -p PID`",
+        "a `berth exec` into it that was stopped (state T in `ps -eo pid,stat,args`) holds it, or a process hangs in the kernel: end or continue that one",
       );
     }
   }

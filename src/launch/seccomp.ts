@@ -36,7 +36,7 @@ const refused = [
   "request_key",
   // Quota belongs to berth.
   "quotactl",
-  "quotactl_fd",
+  "nr:443", // quotactl_fd
   // Host wide switches.
   "swapon",
   "swapoff",
@@ -63,6 +63,9 @@ const refusedPrivileged = [
 
 /** FS_IOC_FSSETXATTR, FS_IOC_SETFLAGS, FS_IOC32_SETFLAGS: would take a file out of its project quota. */
 const refusedIoctls = [0x401c5820, 0x40086602, 0x40046602] as const;
+
+/** The kernel looks at the low half of an ioctl's request only (CVE-2019-10063). */
+const IOCTL_BITS = 0xffffffff;
 
 // include/uapi/linux/sched.h
 const CLONE_NEWTIME = 0x80;
@@ -91,7 +94,9 @@ export function seccompPolicy(options: { readonly privileged: boolean; readonly 
     ...refused.map((call) => errno(EPERM, call)),
     ...absent.map((call) => errno(ENOSYS, call)),
     ...(options.privileged ? refusedPrivileged.map((call) => errno(EPERM, call)) : []),
-    ...(options.privileged ? refusedIoctls.map((request) => `errno ${EPERM} ioctl 1 eq ${request}`) : []),
+    ...(options.privileged
+      ? refusedIoctls.map((request) => `errno ${EPERM} ioctl 1 masked_eq ${request} ${IOCTL_BITS}`)
+      : []),
     ...nestedNamespaces.flatMap((flag) => [masked("clone", flag), masked("unshare", flag)]),
     masked("unshare", CLONE_NEWTIME),
     // Its flags lie in memory where a filter cannot see them; libc falls back to clone.

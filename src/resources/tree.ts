@@ -16,6 +16,16 @@ export function makeCgroup(path: string): boolean {
   }
 }
 
+/** A guest's own cgroups: deep and wide enough for any init, too few to keep the host busy removing them. */
+const MOST_DESCENDANTS = 4096;
+const DEEPEST = 32;
+
+/** Bounds the tree that a guest may grow below `path` (v2). */
+export function boundTree(path: string): void {
+  writeCgroup(`${path}/cgroup.max.descendants`, String(MOST_DESCENDANTS));
+  writeCgroup(`${path}/cgroup.max.depth`, String(DEEPEST));
+}
+
 /** How long processes on their way out may keep a cgroup busy, and how often to look, in milliseconds. */
 const BUSY_MS = 2000;
 const LOOK_MS = 5;

@@ -4,11 +4,21 @@
  */
 import { existsSync } from "node:fs";
 import { BerthError, errnoOf } from "../base/errors.ts";
-import { v1DeviceLines } from "./devices.ts";
+import type { PlanRecord } from "../kernel/plan.ts";
+import { type DeviceRule, deviceProgram, v1DeviceLines } from "./devices.ts";
 import type { CgroupDriver } from "./driver.ts";
 import type { CgroupLayout } from "./layout.ts";
 import { type CgroupWrite, type Limits, v1Writes } from "./limits.ts";
-import { KEEPERS, makeCgroup, readCgroup, readKeyed, readNumber, removeCgroup, writeCgroup } from "./tree.ts";
+import {
+  boundTree,
+  KEEPERS,
+  makeCgroup,
+  readCgroup,
+  readKeyed,
+  readNumber,
+  removeCgroup,
+  writeCgroup,
+} from "./tree.ts";
 import { delegate } from "./v2.ts";
 
 export function v1Driver(layout: CgroupLayout, parent: string): CgroupDriver {
@@ -72,11 +82,26 @@ export function v1Driver(layout: CgroupLayout, parent: string): CgroupDriver {
     for (const one of v1Writes(limits, raise)) write(name, one);
   };
 
+  /** Without the devices controller the rules are a program on the v2 side; with neither nobody may start. */
+  const deviceRecords = (name: string, devices: readonly DeviceRule[]): PlanRecord[] => {
+    if (mountOf("devices") !== undefined) return [];
+    const v2 = v2Dir(name);
+    if (v2 !== undefined) return [["deviceBpf", v2, deviceProgram(devices)]];
+    throw new BerthError(
+      "host.missing-feature",
+      "this host has no devices cgroup: a guest could open any device",
+      "mount the devices controller, or use cgroup v2",
+    );
+  };
+
   return {
     version: layout.v2 === undefined ? "v1" : "hybrid",
     prepare: (name, limits, devices, baseUid) => {
       prepareTop();
       const fresh = allDirs(name).filter(makeCgroup);
+      const freezer = dir("freezer", name);
+      // A container that was left frozen would freeze whoever joins it.
+      if (freezer !== undefined) writeCgroup(`${freezer}/freezer.state`, "THAWED");
       writeLimits(name, limits);
       const devicesDir = dir("devices", name);
       if (devicesDir !== undefined && fresh.includes(devicesDir)) {
@@ -85,6 +110,7 @@ export function v1Driver(layout: CgroupLayout, parent: string): CgroupDriver {
       }
       const guest = v2Dir(name);
       if (guest !== undefined) {
+        boundTree(guest);
         makeCgroup(`${guest}/guest`);
         delegate(`${guest}/guest`, baseUid);
       }
@@ -122,7 +148,8 @@ export function v1Driver(layout: CgroupLayout, parent: string): CgroupDriver {
       if (state !== undefined) return state !== "THAWED";
       return readCgroup(`${v2Dir(name)}/cgroup.freeze`) === "1";
     },
-    startRecords: (name) => [
+    startRecords: (name, devices) => [
+      ...deviceRecords(name, devices),
       ...layout.v1.map(({ mount }) => ["cgroupJoin", "v1", `${mount}/${parent}/${name}`] as const),
       ...(layout.v2 === undefined
         ? []

@@ -5,7 +5,16 @@ import { deviceProgram } from "./devices.ts";
 import type { CgroupDriver } from "./driver.ts";
 import type { CgroupLayout } from "./layout.ts";
 import { type CgroupWrite, type Limits, v2Writes } from "./limits.ts";
-import { KEEPERS, makeCgroup, readCgroup, readKeyed, readNumber, removeCgroup, writeCgroup } from "./tree.ts";
+import {
+  boundTree,
+  KEEPERS,
+  makeCgroup,
+  readCgroup,
+  readKeyed,
+  readNumber,
+  removeCgroup,
+  writeCgroup,
+} from "./tree.ts";
 
 /** Controllers that guests get, where the host has them. */
 const wanted = ["cpu", "memory", "pids", "io", "cpuset"];
@@ -47,6 +56,7 @@ export function v2Driver(layout: CgroupLayout & { v2: string }, parent: string):
     prepare: (name, limits: Limits, _devices, baseUid) => {
       prepareTop();
       makeCgroup(dir(name));
+      boundTree(dir(name));
       write(name, v2Writes(limits));
       writeCgroup(`${dir(name)}/cgroup.subtree_control`, enable);
       makeCgroup(`${dir(name)}/guest`);

@@ -1,0 +1,70 @@
+/* attach.h - the insides of verb `attach`: attach.c (options, plan, all of it), attach_inside.c (the worker and the command),
+ * attach_relay.c (what stays outside). */
+#ifndef BERTH_ATTACH_H
+#define BERTH_ATTACH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/ioctl.h>
+#include <sys/types.h>
+
+#include "passwd.h"
+#include "plan.h"
+#include "pty.h"
+
+enum { EXIT_FAILED = 125, EXIT_NOT_EXECUTABLE = 126, EXIT_NOT_FOUND = 127 };
+
+enum tty_mode { TTY_AUTO, TTY_ALWAYS, TTY_NEVER };
+
+/* What becomes of one of the caller's fds 0, 1, 2. */
+enum stdio {
+	STDIO_PASS,  /* given to the command as it is */
+	STDIO_RELAY, /* the command gets a pipe, the relay copies */
+	STDIO_PTY,   /* the command gets the slave of a pty in the guest */
+};
+
+/* What the worker or the command says when it fails. Fixed size, at most PIPE_BUF: one write, one read. */
+struct report {
+	int32_t err;
+	char step[32];
+	char text[256];
+};
+
+struct attach {
+	const char *user_spec, *cwd, *rundir;
+	enum tty_mode tty;
+	int status_fd;
+	char **argv, **env;
+	size_t env_count;
+
+	struct plan plan;
+	int namespaces; /* CLONE_NEW* flags */
+	pid_t init;
+	int pidfd;
+
+	enum stdio stdio[3];
+	bool pty;
+	int inner[3], outer[3]; /* pipes of relayed fds: the command's end, ours */
+	struct terminal terminal;
+	struct winsize size;
+
+	int signals;        /* signalfd */
+	int channel[2];     /* socket: the worker sends the command's pid, then the pty's master */
+	int report[2];      /* pipe: struct report on failure; the command's end closes on exec */
+	pid_t worker;
+	struct user user;
+	int master, slave;
+};
+
+/* attach_inside.c: forks the worker, which brings the command into the guest. */
+int fork_worker(struct attach *a);
+
+/* attach_relay.c: until the command has ended and its output is out. Returns the exit status, or -1 after fail(). */
+int relay(struct attach *a);
+/* Takes over what the worker or the command reported. Returns false when they did not. */
+bool take_report(const struct attach *a);
+/* Prints the failure as the interface wants it. Foreign bytes in it must not reach a terminal. */
+void complain(int status_fd);
+
+#endif
