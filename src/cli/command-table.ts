@@ -58,6 +58,22 @@ export const commandTable: CommandTable = [
     },
   },
   {
+    title: "Pools",
+    commands: {
+      pool: {
+        summary: "Make and look after the file systems that hold volumes",
+        commands: {
+          create: () => import("./commands/pool-create.ts"),
+          info: () => import("./commands/pool-info.ts"),
+          grow: () => import("./commands/pool-grow.ts"),
+          trim: () => import("./commands/pool-trim.ts"),
+          check: () => import("./commands/pool-check.ts"),
+          rm: () => import("./commands/pool-rm.ts"),
+        },
+      },
+    },
+  },
+  {
     title: "berth itself",
     commands: {
       check: () => import("./commands/check.ts"),
