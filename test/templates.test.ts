@@ -1,7 +1,7 @@
 /** Templates by command: what is collected, what stays. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { existsSync } from "node:fs";
-import { newWorld, type World } from "./support/world.ts";
+import { berthBinary, newWorld, run, type World } from "./support/world.ts";
 
 type Collected = { readonly removed: boolean; readonly templates: readonly { readonly digest: string }[] };
 
@@ -37,4 +37,25 @@ test("gc removes a template once its name and its last container are gone", asyn
 test("gc is completed and helped", async () => {
   expect(await world.ok("template", "gc", "--help")).toContain("--dry-run");
   expect(await world.ok("__complete", "bash", "template", "g")).toContain("gc");
+});
+
+test("an exported template is a tar that holds the same tree", async () => {
+  await world.ok("template", "build", "busybox", "--name", "t-out");
+  const { digest, rootfs } = await world.json<{ digest: string; rootfs: string }>(
+    "template",
+    "info",
+    "t-out",
+  );
+  const file = `${world.root}/out.tar`;
+  expect(await world.json("template", "export", "t-out", file)).toMatchObject({ digest, file });
+  const piped = `"$0" template export t-out - | cmp - "$1"`;
+  expect(await run(["sh", "-c", piped, berthBinary, file], { env: world.env })).toMatchObject({ code: 0 });
+  const same = ["tar", "--compare", "--numeric-owner", "-f", file, "-C", rootfs];
+  const compared = await run(same);
+  // The top directory's time is not the tree's.
+  expect(compared.stdout.replace("./: Mod time differs\n", "").replace(".: Mod time differs\n", "")).toBe("");
+  const refused = await world.berth("template", "export", "t-out", `${file}.gz`);
+  expect(refused.code).toBe(2);
+  expect(refused.stderr).toContain("| gzip >");
+  await world.ok("template", "rm", "t-out");
 });
