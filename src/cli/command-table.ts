@@ -53,6 +53,8 @@ export const commandTable: CommandTable = [
           ls: () => import("./commands/template-ls.ts"),
           info: () => import("./commands/template-info.ts"),
           rm: () => import("./commands/template-rm.ts"),
+          export: () => import("./commands/template-export.ts"),
+          gc: () => import("./commands/template-gc.ts"),
         },
       },
     },
