@@ -49,6 +49,9 @@ export const errorCodes = {
   "template.bad-name": "usage",
   "storage.failed": "failed",
   "storage.in-use": "busy",
+  "pool.exists": "exists",
+  "pool.not-found": "notFound",
+  "pool.in-use": "wrongState",
   "network.failed": "failed",
   "network.address-taken": "exists",
   "network.no-address": "failed",
@@ -78,6 +81,7 @@ export class BerthError extends Error {
 const errnoWords: Record<string, string> = {
   EPERM: "the kernel does not permit it",
   ENOENT: "no such file or directory",
+  ESRCH: "there is no such process, or the kernel lacks that quota format",
   EACCES: "permission denied",
   EEXIST: "it exists already",
   ENOTDIR: "a component of the path is not a directory",
@@ -107,6 +111,7 @@ const errnoWords: Record<string, string> = {
 const errnoNumbers: Record<number, string> = {
   1: "EPERM",
   2: "ENOENT",
+  3: "ESRCH",
   8: "ENOEXEC",
   11: "EAGAIN",
   12: "ENOMEM",

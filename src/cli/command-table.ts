@@ -53,6 +53,24 @@ export const commandTable: CommandTable = [
           ls: () => import("./commands/template-ls.ts"),
           info: () => import("./commands/template-info.ts"),
           rm: () => import("./commands/template-rm.ts"),
+          export: () => import("./commands/template-export.ts"),
+          gc: () => import("./commands/template-gc.ts"),
+        },
+      },
+    },
+  },
+  {
+    title: "Pools",
+    commands: {
+      pool: {
+        summary: "Make and look after the file systems that hold volumes",
+        commands: {
+          create: () => import("./commands/pool-create.ts"),
+          info: () => import("./commands/pool-info.ts"),
+          grow: () => import("./commands/pool-grow.ts"),
+          trim: () => import("./commands/pool-trim.ts"),
+          check: () => import("./commands/pool-check.ts"),
+          rm: () => import("./commands/pool-rm.ts"),
         },
       },
     },

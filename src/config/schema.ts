@@ -3,6 +3,7 @@
  * and the reference in the manual (docs/reference/config.md) are all made from it.
  */
 import * as v from "valibot";
+import { driverNames } from "./storage-drivers.ts";
 import {
   countLimit,
   cpuLimit,
@@ -189,7 +190,7 @@ export type ContainerConfig = v.InferOutput<typeof containerSchema>;
 export const hostSchema = v.strictObject({
   storage: v.optional(
     described(
-      v.picklist(["image", "plain"], "it must be image or plain"),
+      v.picklist(driverNames, `it must be one of ${driverNames.join(", ")}`),
       "Storage driver for new containers; the best that works here when absent.",
       "image",
     ),

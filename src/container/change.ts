@@ -91,7 +91,7 @@ async function resize(
   running: boolean,
 ): Promise<void> {
   const driver = storageDriver(state.storage);
-  if (running && driver.enforcesQuota) {
+  if (running && !driver.resizesLive) {
     throw new BerthError(
       "container.running",
       `container ${name} is running: storage driver ${driver.name} changes disk limits of stopped containers only`,

@@ -2,18 +2,8 @@
  * What this host offers, layer by layer: named when absent, never skipped in silence. Found by doing where a file
  * cannot tell.
  */
-import {
-  closeSync,
-  existsSync,
-  mkdtempSync,
-  openSync,
-  readFileSync,
-  readSync,
-  rmSync,
-  truncateSync,
-  writeFileSync,
-} from "node:fs";
-import { release, tmpdir } from "node:os";
+import { closeSync, existsSync, openSync, readFileSync, readSync } from "node:fs";
+import { release } from "node:os";
 import { readIfExists } from "../base/files.ts";
 import { instance } from "../base/paths.ts";
 import { binaryPath } from "../kernel/binaries.ts";
@@ -22,6 +12,7 @@ import { runProgram } from "../kernel/run.ts";
 import { cgroups } from "../resources/cgroup.ts";
 import { cgroupLayout, limitsOnV2 } from "../resources/layout.ts";
 import { storageDriver } from "../storage/drivers.ts";
+import { kernelQuotaFault } from "../storage/quota-probe.ts";
 
 export type Finding = {
   readonly layer: string;
@@ -134,32 +125,16 @@ async function storageImage(): Promise<Finding> {
       );
 }
 
-/** Mounts a small ext4 with project quota in a mount namespace of its own. */
+/** Runs into a limit of 1 MiB on a small file system made for it. */
 async function projectQuota(): Promise<Finding> {
-  const layer = "project quota";
-  const dir = mkdtempSync(`${tmpdir()}/berth-check-`);
-  const image = `${dir}/image`;
-  try {
-    writeFileSync(image, "");
-    truncateSync(image, 16 * 2 ** 20);
-    const made = await runProgram(
-      ["mke2fs", "-q", "-F", "-t", "ext4", "-O", "quota,project", "-E", "quotatype=prjquota", image],
-      { package: "e2fsprogs" },
-    );
-    if (made.code !== 0)
-      return absent(layer, `mke2fs cannot make it: ${made.stderr.trim()}`, "a newer e2fsprogs");
-    const mounted = await runProgram(["unshare", "--mount", "mount", "-o", "loop,prjquota", image, dir], {
-      package: "util-linux",
-    });
-    if (mounted.code === 0) return present(layer, "ext4 and the kernel keep it");
-    return absent(
-      layer,
-      "the kernel cannot mount ext4 with it",
-      "modprobe quota_v2, or a kernel with CONFIG_QFMT_V2 (Debian's and Ubuntu's have it)",
-    );
-  } finally {
-    rmSync(dir, { recursive: true, force: true });
-  }
+  const fault = await kernelQuotaFault("ext4");
+  return fault === undefined
+    ? present("project quota", "ext4 and the kernel keep it: `berth pool create` makes a pool for it")
+    : absent(
+        "project quota",
+        `storage driver project does not work here: ${fault}`,
+        "modprobe quota_v2, or a kernel with CONFIG_QFMT_V2 (Debian's and Ubuntu's have it)",
+      );
 }
 
 function seccomp(): Finding {

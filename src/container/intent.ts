@@ -3,8 +3,8 @@
  * completed or undone by whoever takes the container's lock next.
  */
 import { closeSync, existsSync, readdirSync, rmdirSync, rmSync } from "node:fs";
-import { BerthError, errnoOf } from "../base/errors.ts";
-import { claimant, readIfExists, syncDir, writeAtomic } from "../base/files.ts";
+import { BerthError } from "../base/errors.ts";
+import { claimant, listIfExists, readIfExists, syncDir, writeAtomic } from "../base/files.ts";
 import { containerPaths, instance, leasesDir } from "../base/paths.ts";
 import { releaseAddress } from "../network/addresses.ts";
 import { cgroups } from "../resources/cgroup.ts";
@@ -72,7 +72,8 @@ export async function recover(lock: ContainerLock): Promise<boolean> {
     return false;
   }
   if (intent.operation === "resize") {
-    if (statusOf(name).state === "stopped") await finishResize(name, intent);
+    if (statusOf(name).state === "stopped" || storageDriver(intent.storage).resizesLive)
+      await finishResize(name, intent);
     clearIntent(name);
     return true;
   }
@@ -134,17 +135,8 @@ function releaseLeases(name: string, uuid: string): void {
   }
   for (const kind of ["uid", "ip"]) {
     const dir = `${leasesDir()}/${kind}`;
-    for (const entry of entries(dir)) {
+    for (const entry of listIfExists(dir)) {
       if (claimant(`${dir}/${entry}`) === uuid) rmSync(`${dir}/${entry}`, { force: true });
     }
-  }
-}
-
-function entries(dir: string): string[] {
-  try {
-    return readdirSync(dir);
-  } catch (error) {
-    if (errnoOf(error) === "ENOENT") return [];
-    throw error;
   }
 }

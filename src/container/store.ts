@@ -6,13 +6,14 @@ import { readIfExists, writeAtomic } from "../base/files.ts";
 import { containerPaths, instance } from "../base/paths.ts";
 import { parseContainerConfig, parseHostConfig } from "../config/parse.ts";
 import type { ContainerConfig, HostConfig } from "../config/schema.ts";
+import { driverNames } from "../config/storage-drivers.ts";
 
 const stateSchema = v.object({
   version: v.literal(1),
   uuid: v.string(),
   /** Digest of the template it was made from. */
   template: v.string(),
-  storage: v.picklist(["image", "plain"]),
+  storage: v.picklist(driverNames),
   /** First host id of its 65536; 0 when privileged. */
   baseUid: v.number(),
   mac: v.string(),

@@ -4,106 +4,130 @@ import { existsSync, readdirSync, writeFileSync } from "node:fs";
 import { BerthError } from "../base/errors.ts";
 import { poolDir } from "../base/paths.ts";
 import type { StorageDriver, VolumeLimits } from "./driver.ts";
+import { createPool, type PoolRequest, removePool } from "./pool.ts";
 import { isRoot, smallDisk, temporaryRoot, useRoot } from "./testing.ts";
 
 const MiB = 2 ** 20;
 const limits: VolumeLimits = { bytes: 64 * MiB, inodes: undefined };
 
-export function driverCases(driver: StorageDriver): void {
-  describe.skipIf(!isRoot)(`driver ${driver.name}`, () => {
-    const { root, drop } = temporaryRoot();
-    beforeAll(() => useRoot(root));
-    afterAll(drop);
-    afterEach(async () => {
-      for (const id of ["a", "b"]) await driver.remove(id);
-    });
-
-    const leftovers = (): readonly string[] =>
-      existsSync(`${poolDir()}/${driver.name}`) ? readdirSync(`${poolDir()}/${driver.name}`) : [];
-
-    test("works on this host", async () => {
-      expect(await driver.missing()).toBeUndefined();
-    });
-
-    test("creates, tells and removes a volume, and leaves nothing", async () => {
-      expect(driver.exists("a")).toBe(false);
-      await driver.create("a", limits);
-      expect(driver.exists("a")).toBe(true);
-      expect(driver.exists("b")).toBe(false);
-      await driver.remove("a");
-      expect(driver.exists("a")).toBe(false);
-      expect(leftovers()).toEqual([]);
-    });
-
-    test("removing what is not there is fine", async () => {
-      await driver.remove("a");
-      await driver.remove("a");
-    });
-
-    test("a second volume of that name is refused and the first one stays", async () => {
-      await driver.create("a", limits);
-      await expect(driver.create("a", limits)).rejects.toMatchObject({ code: "storage.failed" });
-      expect(driver.exists("a")).toBe(true);
-    });
-
-    test("many are created at once", async () => {
-      const ids = Array.from({ length: 10 }, (_, i) => `many-${i}`);
-      await Promise.all(ids.map((id) => driver.create(id, { bytes: 96 * MiB, inodes: undefined })));
-      expect(ids.every((id) => driver.exists(id))).toBe(true);
-      await Promise.all(ids.map((id) => driver.remove(id)));
-      expect(leftovers()).toEqual([]);
-    });
-
-    test("the pool is root's alone: it holds setuid programs of guests", async () => {
-      await driver.create("a", limits);
-      expect((await Bun.file(poolDir()).stat()).mode & 0o777).toBe(0o700);
-    });
-
-    test("resizing what is not there is an error that names it", async () => {
-      await expect(driver.resize("a", limits)).rejects.toThrow("volume a does not exist");
-    });
-
-    test("resizing to the same size twice changes nothing", async () => {
-      await driver.create("a", limits);
-      await driver.resize("a", limits);
-      const before = driver.usage("a");
-      await driver.resize("a", limits);
-      expect(driver.usage("a")).toEqual(before);
-    });
-
-    test("a full disk is host.no-space and leaves nothing", async () => {
-      const { root: full, drop: dropFull } = temporaryRoot();
-      const unmount = await smallDisk(full, MiB);
-      useRoot(full);
-      try {
-        await driver.create("b", limits);
-        await driver.remove("b");
-        fill(`${full}/ballast`);
-        const failed = await driver.create("a", limits).then(
-          () => undefined,
-          (error: unknown) => error,
-        );
-        // A driver that only makes directories may still find room for them.
-        if (driver.enforcesQuota) expect(failed).toBeInstanceOf(BerthError);
-        if (failed instanceof BerthError) expect(failed.code).toBe("host.no-space");
-        if (failed !== undefined) expect(leftovers()).toEqual([]);
-      } finally {
+/** `pool`: made before the cases and removed after them, for a driver that needs one. */
+export function driverCases(driver: StorageDriver, pool?: PoolRequest): void {
+  describe.skipIf(!isRoot)(
+    `driver ${driver.name}${pool === undefined ? "" : ` on ${pool.fileSystem}`}`,
+    () => {
+      const { root, drop } = temporaryRoot();
+      beforeAll(async () => {
         useRoot(root);
-        await unmount();
-        dropFull();
-      }
-    });
+        if (pool !== undefined) await createPool(pool);
+      });
+      afterAll(() => {
+        if (pool !== undefined) removePool(driver.name);
+        drop();
+      });
+      afterEach(async () => {
+        for (const id of ["a", "b"]) await driver.remove(id);
+      });
 
-    test("the records make an overlay of template and volume, shifted or not", () => {
-      const shifted = driver.rootRecords("a", "/t/rootfs", 100000, true);
-      expect(shifted[1]).toEqual(["bind", "lower", "/t/rootfs", "ro", "idmap"]);
-      expect(shifted[2]).toEqual(["ownedDir", "@pool/upper", "0755", 100000, 100000]);
-      expect(shifted.at(-1)).toContain("index=on");
-      const privileged = driver.rootRecords("a", "/t/rootfs", 0, false);
-      expect(privileged[1]).toEqual(["bind", "lower", "/t/rootfs", "ro"]);
-      expect(privileged[2]).toEqual(["ownedDir", "@pool/upper", "0755", 0, 0]);
-    });
-  });
+      const leftovers = (): readonly string[] =>
+        existsSync(`${poolDir()}/${driver.name}`) ? readdirSync(`${poolDir()}/${driver.name}`) : [];
+
+      test("works on this host", async () => {
+        expect(await driver.missing()).toBeUndefined();
+      });
+
+      test("creates, tells and removes a volume, and leaves nothing", async () => {
+        expect(driver.exists("a")).toBe(false);
+        await driver.create("a", limits);
+        expect(driver.exists("a")).toBe(true);
+        expect(driver.exists("b")).toBe(false);
+        await driver.remove("a");
+        expect(driver.exists("a")).toBe(false);
+        expect(leftovers()).toEqual([]);
+      });
+
+      test("removing what is not there is fine", async () => {
+        await driver.remove("a");
+        await driver.remove("a");
+      });
+
+      test("a second volume of that name is refused and the first one stays", async () => {
+        await driver.create("a", limits);
+        await expect(driver.create("a", limits)).rejects.toMatchObject({ code: "storage.failed" });
+        expect(driver.exists("a")).toBe(true);
+      });
+
+      test("many are created at once", async () => {
+        const ids = Array.from({ length: 10 }, (_, i) => `many-${i}`);
+        await Promise.all(ids.map((id) => driver.create(id, { bytes: 96 * MiB, inodes: undefined })));
+        expect(ids.every((id) => driver.exists(id))).toBe(true);
+        await Promise.all(ids.map((id) => driver.remove(id)));
+        expect(leftovers()).toEqual([]);
+      });
+
+      test("the pool is root's alone: it holds setuid programs of guests", async () => {
+        await driver.create("a", limits);
+        expect((await Bun.file(poolDir()).stat()).mode & 0o777).toBe(0o700);
+      });
+
+      test("resizing what is not there is an error that names it", async () => {
+        await expect(driver.resize("a", limits)).rejects.toThrow("volume a does not exist");
+      });
+
+      test("resizing to the same size twice changes nothing", async () => {
+        await driver.create("a", limits);
+        await driver.resize("a", limits);
+        const before = driver.usage("a");
+        await driver.resize("a", limits);
+        expect(driver.usage("a")).toEqual(before);
+      });
+
+      test.skipIf(pool !== undefined)("a full disk is host.no-space and leaves nothing", async () => {
+        const { root: full, drop: dropFull } = temporaryRoot();
+        const unmount = await smallDisk(full, MiB);
+        useRoot(full);
+        try {
+          await driver.create("b", limits);
+          await driver.remove("b");
+          fill(`${full}/ballast`);
+          const failed = await driver.create("a", limits).then(
+            () => undefined,
+            (error: unknown) => error,
+          );
+          // A driver that only makes directories may still find room for them.
+          if (driver.enforcesQuota) expect(failed).toBeInstanceOf(BerthError);
+          if (failed instanceof BerthError) expect(failed.code).toBe("host.no-space");
+          if (failed !== undefined) expect(leftovers()).toEqual([]);
+        } finally {
+          useRoot(root);
+          await unmount();
+          dropFull();
+        }
+      });
+
+      test.skipIf(!driver.resizesLive || !driver.enforcesQuota)(
+        "limits are kept, changed, and never set below what is used",
+        async () => {
+          await driver.create("a", { bytes: 64 * MiB, inodes: 500 });
+          expect(driver.usage("a")).toMatchObject({ bytes: 64 * MiB, inodes: 500 });
+          await driver.resize("a", { bytes: 128 * MiB, inodes: undefined });
+          expect(driver.usage("a")).toMatchObject({ bytes: 128 * MiB, inodes: undefined });
+          expect(driver.usage("a").usedInodes ?? 0).toBeGreaterThan(0);
+          await expect(driver.resize("a", { bytes: 128 * MiB, inodes: 1 })).rejects.toThrow("too many files");
+          expect(driver.volumes()).toEqual(["a"]);
+        },
+      );
+
+      test("the records make an overlay of template and volume, shifted or not", () => {
+        const shifted = driver.rootRecords("a", "/t/rootfs", 100000, true);
+        expect(shifted[1]).toEqual(["bind", "lower", "/t/rootfs", "ro", "idmap"]);
+        expect(shifted[2]).toEqual(["ownedDir", "@pool/upper", "0755", 100000, 100000]);
+        expect(shifted.at(-1)).toContain("index=on");
+        const privileged = driver.rootRecords("a", "/t/rootfs", 0, false);
+        expect(privileged[1]).toEqual(["bind", "lower", "/t/rootfs", "ro"]);
+        expect(privileged[2]).toEqual(["ownedDir", "@pool/upper", "0755", 0, 0]);
+      });
+    },
+  );
 }
 
 function fill(path: string): void {

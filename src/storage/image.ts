@@ -4,7 +4,7 @@
  */
 import { chmodSync, existsSync, renameSync, rmSync, statSync, truncateSync } from "node:fs";
 import { BerthError } from "../base/errors.ts";
-import { makeDirs, readIfExists, syncDir, writeAtomic } from "../base/files.ts";
+import { listIfExists, makeDirs, readIfExists, syncDir, writeAtomic } from "../base/files.ts";
 import { poolDir } from "../base/paths.ts";
 import { formatSize } from "../base/units.ts";
 import type { PlanRecord } from "../kernel/plan.ts";
@@ -12,13 +12,14 @@ import type { StorageDriver, VolumeLimits, VolumeUsage } from "./driver.ts";
 import { BLOCK, goldenImage, imageSize, inodeLabel, syncFile } from "./golden.ts";
 import { waitForLoop } from "./loops.ts";
 import { overlayRecords } from "./overlay.ts";
+import { poolRoot } from "./pool-record.ts";
 import { describeProgram, findProgram, must, programError, run } from "./program.ts";
 import { readSuperblock } from "./superblock.ts";
 
 /** Size when no limit is set: sparse, so that it costs nothing until it is used. */
 const DEFAULT_SIZE = 10 * 2 ** 30;
 
-const dir = (): string => `${poolDir()}/image`;
+const dir = (): string => poolRoot("image");
 const imageOf = (id: string): string => `${dir()}/${id}.img`;
 const growingOf = (id: string): string => `${dir()}/${id}.growing`;
 const shrunkOf = (id: string): string => `${dir()}/${id}.shrunk`;
@@ -26,10 +27,13 @@ const shrunkOf = (id: string): string => `${dir()}/${id}.shrunk`;
 export const imageDriver: StorageDriver = {
   name: "image",
   enforcesQuota: true,
+  resizesLive: false,
   missing,
   create,
   remove,
   exists: (id) => existsSync(imageOf(id)),
+  volumes: () =>
+    listIfExists(dir()).flatMap((file) => (file.endsWith(".img") ? [file.slice(0, -".img".length)] : [])),
   resize,
   usage,
   rootRecords,

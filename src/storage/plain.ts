@@ -9,18 +9,21 @@ import { poolDir } from "../base/paths.ts";
 import type { PlanRecord } from "../kernel/plan.ts";
 import type { StorageDriver } from "./driver.ts";
 import { overlayRecords } from "./overlay.ts";
+import { poolRoot, volumeDirectories } from "./pool-record.ts";
 import { removeDirectory } from "./remove.ts";
 
-const dir = (): string => `${poolDir()}/plain`;
+const dir = (): string => poolRoot("plain");
 const volumeOf = (id: string): string => `${dir()}/${id}`;
 
 export const plainDriver: StorageDriver = {
   name: "plain",
   enforcesQuota: false,
+  resizesLive: true,
   missing: async () => undefined,
   create,
   remove,
   exists: (id) => existsSync(volumeOf(id)),
+  volumes: () => volumeDirectories(dir()),
   resize: async (id) => {
     if (!existsSync(volumeOf(id)))
       throw new BerthError("storage.failed", `the volume ${id} does not exist`, "remove the container");

@@ -6,6 +6,14 @@ const packages = {
   mke2fs: "e2fsprogs",
   e2fsck: "e2fsprogs",
   resize2fs: "e2fsprogs",
+  "mkfs.xfs": "xfsprogs",
+  xfs_growfs: "xfsprogs",
+  losetup: "mount",
+  mount: "mount",
+  umount: "mount",
+  blkid: "util-linux",
+  fstrim: "util-linux",
+  dd: "coreutils",
   cp: "coreutils",
   rm: "coreutils",
   sync: "coreutils",
@@ -82,4 +90,18 @@ export async function must(
   const ran = await run(name, args, env);
   if (ran.code !== 0) throw programError(code, doing, name, ran);
   return ran;
+}
+
+/** Like `must`, for the rare program that a call which cannot wait depends on. */
+export function mustSync(code: ErrorCode, doing: string, name: ProgramName, args: readonly string[]): string {
+  const { exitCode, stdout, stderr } = Bun.spawnSync([needProgram(name), ...args], {
+    stdin: "ignore",
+    env: { PATH: programPath, LC_ALL: "C.UTF-8" },
+  });
+  if (exitCode === 0) return stdout.toString();
+  throw programError(code, doing, name, {
+    code: exitCode,
+    stdout: stdout.toString(),
+    stderr: stderr.toString(),
+  });
 }

@@ -190,8 +190,8 @@ export function leftovers(at: Instance): string[] {
     ...loopFiles()
       .filter((file) => file.startsWith(root))
       .map((file) => `loop device of ${file}`),
-    ...["containers", "pool/image", "pool/plain", "leases/uid", "leases/ip"].flatMap((dir) =>
-      listIfExists(`${at.lib}/${dir}`).map((file) => `file ${dir}/${file}`),
+    ...["containers", "pool/image", "pool/plain", "leases/uid", "leases/ip", "leases/project"].flatMap(
+      (dir) => listIfExists(`${at.lib}/${dir}`).map((file) => `file ${dir}/${file}`),
     ),
     ...listIfExists(at.run)
       .filter((file) => file !== ".mnt" && file !== ".lock")

@@ -1,5 +1,5 @@
-import { BerthError } from "../../base/errors.ts";
 import { requireRoot } from "../../base/root.ts";
+import { driverNames } from "../../config/storage-drivers.ts";
 import { withContainer } from "../../container/container.ts";
 import { createContainer } from "../../container/create.ts";
 import { startContainer } from "../../container/start.ts";
@@ -26,7 +26,7 @@ export const command = defineCommand({
     {
       name: "storage",
       kind: "choice",
-      choices: ["image", "plain"],
+      choices: driverNames,
       summary: "Storage driver; the best that works here when absent",
     },
     { name: "privileged", kind: "flag", summary: "No user namespace: root in the guest is root on the host" },
@@ -45,13 +45,7 @@ export const command = defineCommand({
     requireRoot();
     const { name } = context.arguments;
     const template = String(context.options.template ?? "debian-13");
-    const storage = context.options.storage;
-    if (storage !== undefined && storage !== "image" && storage !== "plain")
-      throw new BerthError(
-        "usage.bad-argument",
-        `there is no storage driver ${String(storage)}`,
-        "image or plain",
-      );
+    const storage = driverNames.find((name) => name === context.options.storage);
     await templateFor(template, hostConfig().mirror, context.progress);
     const privileged = context.options.privileged === true;
     const settings = [

@@ -1,0 +1,161 @@
+/** Driver project on stock kernels: ext4 and XFS scratch disks, limits that hold, no way around them. */
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { needTemplates, templateCache } from "../../test/support/world.ts";
+import { type Host, hostKinds, isKindName, type KindName, lab } from "../lab.ts";
+import { berthPayload } from "../payload.ts";
+
+const kinds = Object.keys(hostKinds).filter(isKindName);
+const wanted = process.env.BERTH_LAB_KINDS?.split(",") ?? kinds;
+const memory = 2048;
+const minutes = 60_000;
+const MiB = 2 ** 20;
+
+/** FS_IOC_FSGETXATTR, FS_IOC_FSSETXATTR with project id 0; quotactl and quotactl_fd: what each says. */
+const escapes = `
+  open my $d, "<", "/root" or die; my $x = "\\0" x 28;
+  ioctl($d, 0x801c581f, $x); substr($x, 0, 4) = pack("L", 0); substr($x, 12, 4) = pack("L", 0);
+  print "fssetxattr ", (ioctl($d, 0x401c5820, $x) ? "passed" : "refused"), "\\n";
+  my $q = pack("Q9", (0) x 9);
+  my $set = 0x80000802; my $dev = "/dev/sda"; my $r;
+  $r = syscall(443, fileno($d), $set, 1, $q); print "quotactl_fd ", ($r == 0 ? "passed" : "refused"), "\\n";
+  $r = syscall(179, $set, $dev, 1, $q); print "quotactl ", ($r == 0 ? "passed" : "refused"), "\\n";
+`;
+
+let payload: string;
+beforeAll(async () => {
+  await needTemplates("busybox", "debian-12", "debian-13");
+  payload = await berthPayload(templateCache);
+});
+afterAll(() => lab.close());
+
+for (const kind of kinds) {
+  if (wanted.includes(kind)) describe(kind, () => suiteOn(kind));
+  else test.skip(`${kind} SKIP: not in BERTH_LAB_KINDS`, () => undefined);
+}
+
+function suiteOn(kind: KindName): void {
+  let host: Host;
+  const ok = async (line: string): Promise<string> =>
+    (await host.run(line, { timeout: 4 * minutes })).stdout.trim();
+  const guest = (line: string) =>
+    host.run(["berth", "exec", "web", "--", "sh", "-c", line], { allow: true, timeout: 2 * minutes });
+
+  beforeAll(async () => {
+    await lab.prepare(kind, memory);
+    host = await lab.host("h1", { kind, payload, memory });
+    await host.run(
+      "mkdir -p /var/lib/berth && ln -s /payload/templates/var/lib/templates /var/lib/berth/templates && ln -s /payload/dist/berth /usr/local/bin/berth",
+    );
+  }, 5 * minutes);
+  afterAll(() => host?.close());
+
+  test(
+    "the shared cases on ext4 and XFS",
+    async () => {
+      const { code, stderr } = await host.run(
+        "cd /payload && BERTH_TEST_POOLS='ext4:/dev/vdb xfs:/dev/vdc' ./bun test --timeout 60000 ./src/storage/drivers.test.ts -t project",
+        { allow: true, timeout: 6 * minutes },
+      );
+      if (code !== 0) throw new Error(stderr.replaceAll(/^/gm, "  | "));
+      expect(stderr).toMatch(/\b[1-9]\d* pass/);
+    },
+    7 * minutes,
+  );
+
+  for (const [fs, disk] of [
+    ["ext4", "/dev/vdb"],
+    ["xfs", "/dev/vdc"],
+  ] as const) {
+    describe(fs, () => {
+      test(
+        "a guest gets the limits, feels changes at once, and df tells the truth",
+        async () => {
+          await ok(`berth pool create --device ${disk} --fs ${fs} --wipe`);
+          await ok(
+            "berth create web -t debian-13 --disk 100M --inodes 2000 --init /bin/sleep --init inf --start",
+          );
+          expect(JSON.parse(await ok("berth info web --json"))).toMatchObject({ storage: "project" });
+          expect((await guest("df -k / | tail -1 | tr -s ' ' | cut -d' ' -f2")).stdout.trim()).toBe("102400");
+          expect((await guest("df -i / | tail -1 | tr -s ' ' | cut -d' ' -f2")).stdout.trim()).toBe("2000");
+          const full = await guest("dd if=/dev/zero of=/root/full bs=1M count=200");
+          expect(full.code).not.toBe(0);
+          expect(full.stderr).toMatch(/quota|No space/i);
+          expect(Number((await guest("stat -c %s /root/full")).stdout)).toBeLessThanOrEqual(100 * MiB);
+          await ok("berth set web --disk 150M --inodes 3000");
+          await guest("dd if=/dev/zero of=/root/more bs=1M count=30");
+          expect(Number((await guest("stat -c %s /root/more")).stdout)).toBe(30 * MiB);
+          expect((await guest("df -k / | tail -1 | tr -s ' ' | cut -d' ' -f2")).stdout.trim()).toBe("153600");
+          const less = await host.run("berth set web --disk 64M", { allow: true });
+          expect(less.code).toBe(1);
+          expect(less.stderr).toContain("holds too much");
+          const many = await guest(
+            "rm /root/full; mkdir /root/m && cd /root/m && for i in $(seq 3000); do : > $i || exit 1; done",
+          );
+          expect(many.code).not.toBe(0);
+          expect(await ok("berth pool check")).toContain("sound");
+        },
+        10 * minutes,
+      );
+
+      test(
+        "no guest gets out of its quota, privileged or not",
+        async () => {
+          await ok(
+            "berth create root -t debian-13 --disk 100M --privileged --init /bin/sleep --init inf --start",
+          );
+          for (const name of ["web", "root"]) {
+            const { stdout } = await host.run(["berth", "exec", name, "--", "perl", "-e", escapes]);
+            expect(stdout.trim().split("\n")).toEqual([
+              "fssetxattr refused",
+              "quotactl_fd refused",
+              "quotactl refused",
+            ]);
+            const chattr = await host.run(["berth", "exec", name, "--", "chattr", "-p", "0", "/root"], {
+              allow: true,
+            });
+            expect(chattr.code).not.toBe(0);
+          }
+          const fill = await host.run(
+            ["berth", "exec", "root", "--", "dd", "if=/dev/zero", "of=/full", "bs=1M", "count=200"],
+            { allow: true },
+          );
+          expect(fill.code).not.toBe(0);
+          await ok("berth rm --force root");
+        },
+        5 * minutes,
+      );
+
+      test(
+        "a pool that is not mounted is mounted by the command that needs it",
+        async () => {
+          await guest("rm -rf /root/*; echo kept > /root/kept; sync");
+          await ok("berth stop --kill web && umount /var/lib/berth/pool/project");
+          await ok("berth start web");
+          expect((await guest("cat /root/kept")).stdout.trim()).toBe("kept");
+          const busy = await host.run("berth pool rm", { allow: true });
+          expect(busy.code).toBe(5);
+          await ok("berth rm --force web");
+          expect(await ok("ls /var/lib/berth/leases/project; berth pool check")).toBe("pool project: sound");
+          await ok("berth pool rm");
+          expect(await ok("ls -A /var/lib/berth/pool; grep -c berth/pool /proc/mounts || true")).toBe("0");
+        },
+        5 * minutes,
+      );
+    });
+  }
+
+  test(
+    "a pool in a file grows while it is mounted",
+    async () => {
+      await ok("berth pool create --size 512M");
+      await ok("berth pool grow --size 1G && berth pool trim");
+      const { pools } = JSON.parse(await ok("berth pool info --json")) as {
+        pools: readonly { size: number }[];
+      };
+      expect(pools[0]?.size).toBeGreaterThan(800 * MiB);
+      await ok("berth pool rm");
+      expect(await ok("losetup -l --noheadings; ls -A /var/lib/berth/pool")).toBe("");
+    },
+    5 * minutes,
+  );
+}

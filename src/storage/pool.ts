@@ -1,0 +1,363 @@
+/** Pools: made, told, grown, trimmed, checked and removed. */
+import {
+  chmodSync,
+  closeSync,
+  existsSync,
+  ftruncateSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmdirSync,
+  rmSync,
+  statfsSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
+import { isAbsolute } from "node:path";
+import { BerthError } from "../base/errors.ts";
+import { listIfExists, readIfExists, syncDir, writeAtomic } from "../base/files.ts";
+import { poolDir } from "../base/paths.ts";
+import { type Progress, silent } from "../base/progress.ts";
+import { withUndo } from "../base/undo.ts";
+import { formatSize } from "../base/units.ts";
+import { driverNames } from "../config/storage-drivers.ts";
+import { projectOf } from "../kernel/quota.ts";
+import type { DriverName } from "./driver.ts";
+import { storageDriver } from "./drivers.ts";
+import { formatPool } from "./format.ts";
+import { loopOf } from "./loops.ts";
+import {
+  type FileSystem,
+  isMounted,
+  MARKER,
+  mountPoint,
+  mountPool,
+  type PoolRecord,
+  poolRoot,
+  readPool,
+  recordFile,
+  withPoolLock,
+} from "./pool-record.ts";
+import { must, mustSync, run } from "./program.ts";
+import { projectClaims, projectOwner } from "./project-ids.ts";
+import { kernelQuotaFault, quotaFault } from "./quota-probe.ts";
+
+export type PoolRequest = {
+  /** The best that works here when left out. */
+  readonly driver: DriverName | undefined;
+  readonly fileSystem: FileSystem;
+  readonly place:
+    | { readonly kind: "file"; readonly bytes: number }
+    | { readonly kind: "device"; readonly path: string; readonly wipe: boolean }
+    | { readonly kind: "directory"; readonly path: string };
+};
+
+export type PoolInfo = {
+  readonly driver: DriverName;
+  readonly source: PoolRecord["source"];
+  readonly fileSystem: FileSystem;
+  readonly mountedAt: string;
+  readonly size: number;
+  readonly used: number;
+  readonly free: number;
+  readonly volumes: number;
+  /** Sum of all volumes' limits: above `size` the pool is overbooked. */
+  readonly promised: number;
+  /** Volumes without a limit. */
+  readonly unlimited: number;
+  /** Of a loop file; null otherwise. */
+  readonly directIo: boolean | null;
+};
+
+const loopFile = (driver: DriverName): string => `${poolDir()}/${driver}.img`;
+
+/** Makes the pool, whole or not at all, and proves that its limits hold. */
+export async function createPool(request: PoolRequest, progress: Progress = silent): Promise<PoolRecord> {
+  const driver = request.driver ?? (await bestDriver(request.fileSystem, progress));
+  if (driver === "project" && request.driver !== undefined) await needProjectQuota(request.fileSystem);
+  refuseTaken(driver);
+  mkdirSync(poolDir(), { recursive: true, mode: 0o700 });
+  chmodSync(poolDir(), 0o700);
+  return await withUndo(async (undo) => {
+    progress.emit({ type: "step", label: "making the pool" });
+    const pool = await fillPlace(driver, request);
+    undo.push(() => dropPool(pool));
+    withPoolLock(() => {
+      refuseTaken(driver);
+      writeAtomic(recordFile(driver), `${JSON.stringify(pool, null, 2)}\n`);
+      if (pool.source.kind !== "directory") mountPool(pool);
+    });
+    const root = poolRoot(driver);
+    if (pool.source.kind !== "directory") {
+      chmodSync(root, 0o700);
+      if (existsSync(`${root}/lost+found`)) rmdirSync(`${root}/lost+found`); // e2fsck makes it when it needs one
+    }
+    const fault = driver === "project" ? await quotaFault(root) : undefined;
+    if (fault !== undefined)
+      throw new BerthError(
+        "host.missing-feature",
+        `project quota does not hold at ${root}: ${fault}`,
+        "the file system must be ext4 or XFS mounted with prjquota",
+      );
+    return pool;
+  });
+}
+
+async function bestDriver(fileSystem: FileSystem, progress: Progress): Promise<DriverName> {
+  const fault = await kernelQuotaFault(fileSystem);
+  if (fault === undefined) return "project";
+  progress.emit({
+    type: "warning",
+    text: `project quota does not work here (${fault}); the pool is for driver image`,
+  });
+  return "image";
+}
+
+async function needProjectQuota(fileSystem: FileSystem): Promise<void> {
+  const fault = await kernelQuotaFault(fileSystem);
+  if (fault === undefined) return;
+  throw new BerthError(
+    "host.missing-feature",
+    `project quota does not work on this host: ${fault}`,
+    "modprobe quota_v2, or a kernel with CONFIG_QFMT_V2 (Debian's and Ubuntu's have it); --driver image works without",
+  );
+}
+
+function refuseTaken(driver: DriverName): void {
+  if (readPool(driver) !== undefined)
+    throw new BerthError(
+      "pool.exists",
+      `there is a pool for driver ${driver} already`,
+      "`berth pool grow` makes it larger",
+    );
+  if (isMounted(driver) || listIfExists(mountPoint(driver)).length > 0)
+    throw new BerthError(
+      "pool.exists",
+      `${mountPoint(driver)} holds volumes already`,
+      "a pool is made before the first container of its driver",
+    );
+}
+
+async function fillPlace(driver: DriverName, { fileSystem, place }: PoolRequest): Promise<PoolRecord> {
+  const uuid = crypto.randomUUID();
+  const shared = { version: 1, driver, fileSystem } as const;
+  if (place.kind === "directory") {
+    refuseDirectory(place.path);
+    writeFileSync(`${place.path}/${MARKER}`, `${driver}\n`, { flag: "wx" });
+    chmodSync(place.path, 0o700);
+    return { ...shared, uuid: "", source: { kind: "directory", path: place.path } };
+  }
+  if (place.kind === "device") {
+    await refuseDevice(place.path, place.wipe);
+    await formatPool(place.path, fileSystem, driver, uuid);
+    return { ...shared, uuid, source: { kind: "device", path: place.path } };
+  }
+  const file = loopFile(driver);
+  // Without a record no volume ever was in it: what a creation that was killed has left.
+  rmSync(file, { force: true });
+  const fd = openSync(file, "wx", 0o600);
+  try {
+    ftruncateSync(fd, place.bytes);
+  } finally {
+    closeSync(fd);
+  }
+  try {
+    await formatPool(file, fileSystem, driver, uuid);
+  } catch (error) {
+    rmSync(file, { force: true });
+    throw error;
+  }
+  return { ...shared, uuid, source: { kind: "file", path: file } };
+}
+
+function refuseDirectory(path: string): void {
+  if (!isAbsolute(path) || !existsSync(path) || !statSync(path).isDirectory())
+    throw new BerthError("usage.bad-argument", `${path} is not the absolute path of a directory`);
+  if (readdirSync(path).length > 0)
+    throw new BerthError("usage.bad-argument", `${path} is not empty`, "name an empty directory");
+}
+
+async function refuseDevice(path: string, wipe: boolean): Promise<void> {
+  if (!existsSync(path) || !statSync(path).isBlockDevice())
+    throw new BerthError("usage.bad-argument", `${path} is not a block device`);
+  if (wipe) return;
+  // blkid(8): 2 when it finds nothing, 8 when it cannot tell what of several it is.
+  const found = await run("blkid", ["-p", "-o", "value", "-s", "TYPE", "-s", "PTTYPE", "--", path]);
+  if (found.code === 2) return;
+  throw new BerthError(
+    "usage.bad-argument",
+    `${path} is in use: it holds ${found.stdout.trim().replaceAll("\n", " ") || "something"}`,
+    "--wipe destroys what is on it",
+  );
+}
+
+/** Takes a pool without volumes apart. Each step may be done already. */
+function dropPool({ driver, source }: PoolRecord): void {
+  withPoolLock(() => {
+    if (source.kind === "directory") rmSync(`${source.path}/${MARKER}`, { force: true });
+    else if (isMounted(driver))
+      mustSync("storage.failed", "cannot unmount the pool", "umount", ["--", mountPoint(driver)]);
+    if (existsSync(mountPoint(driver))) rmdirSync(mountPoint(driver));
+    if (source.kind === "file") rmSync(source.path, { force: true });
+    rmSync(recordFile(driver), { force: true });
+    syncDir(poolDir());
+  });
+}
+
+/** Removes a pool that holds no volume. A device keeps its file system. */
+export function removePool(driver: DriverName): void {
+  const pool = needPool(driver);
+  const gone = pool.source.kind === "file" && !existsSync(pool.source.path);
+  const volumes = gone ? [] : storageDriver(driver).volumes();
+  if (volumes.length > 0)
+    throw new BerthError(
+      "pool.in-use",
+      `the pool of driver ${driver} holds ${volumes.length} volume${volumes.length === 1 ? "" : "s"}`,
+      "remove the containers first",
+    );
+  dropPool(pool);
+}
+
+/** The pool of the driver; of the only pool there is when nobody says which. */
+export function needPool(driver: DriverName | undefined): PoolRecord {
+  const pools = driverNames.flatMap((name) => readPool(name) ?? []);
+  const [found, other] = driver === undefined ? pools : pools.filter((pool) => pool.driver === driver);
+  if (found === undefined)
+    throw new BerthError(
+      "pool.not-found",
+      driver === undefined ? "there is no pool" : `there is no pool for driver ${driver}`,
+      "`berth pool create` makes one; without one, volumes lie in berth's own directory",
+    );
+  if (other !== undefined)
+    throw new BerthError(
+      "usage.bad-argument",
+      `there are pools for ${pools.map((pool) => pool.driver).join(" and ")}`,
+      "--driver says which",
+    );
+  return found;
+}
+
+/** Every pool there is. */
+export const allPools = (): readonly PoolInfo[] =>
+  driverNames.flatMap((name) => {
+    const pool = readPool(name);
+    return pool === undefined ? [] : [poolInfo(pool)];
+  });
+
+function poolInfo({ driver, source, fileSystem }: PoolRecord): PoolInfo {
+  const root = poolRoot(driver);
+  const { blocks, bavail, bfree, bsize } = statfsSync(root);
+  const volumes = storageDriver(driver).volumes();
+  const limits = volumes.map((id) => storageDriver(driver).usage(id).bytes);
+  const loop = source.kind === "file" ? loopOf(source.path) : undefined;
+  return {
+    driver,
+    source,
+    fileSystem,
+    mountedAt: root,
+    size: blocks * bsize,
+    used: (blocks - bfree) * bsize,
+    free: bavail * bsize,
+    volumes: volumes.length,
+    promised: limits.reduce<number>((sum, bytes) => sum + (bytes ?? 0), 0),
+    unlimited: limits.filter((bytes) => bytes === undefined).length,
+    directIo: loop === undefined ? null : readIfExists(`/sys/block/${loop}/loop/dio`)?.trim() === "1",
+  };
+}
+
+/** Makes a pool as large as its device has become, or its file `bytes` large; guests go on. Repeating it completes it. */
+export async function growPool(pool: PoolRecord, bytes: number | undefined): Promise<PoolInfo> {
+  const { driver, source, fileSystem } = pool;
+  const root = poolRoot(driver);
+  if (source.kind === "directory")
+    throw new BerthError("usage.bad-argument", "a pool in a directory is as large as its file system");
+  if (source.kind === "device" && bytes !== undefined)
+    throw new BerthError(
+      "usage.bad-argument",
+      `the pool takes all of ${source.path}`,
+      "make the partition larger, then grow without --size",
+    );
+  const device = source.kind === "device" ? source.path : growFile(source.path, bytes);
+  const [program, target] =
+    fileSystem === "xfs" ? (["xfs_growfs", root] as const) : (["resize2fs", device] as const);
+  await must("storage.failed", "cannot grow the pool", program, [target]);
+  return poolInfo(pool);
+}
+
+function growFile(file: string, bytes: number | undefined): string {
+  const now = statSync(file).size;
+  if (bytes === undefined)
+    throw new BerthError("usage.bad-argument", "how large shall the pool become?", "--size SIZE");
+  if (bytes < now)
+    throw new BerthError(
+      "usage.bad-argument",
+      `the pool has ${formatSize(now)} and cannot shrink`,
+      "make a new one and move the containers",
+    );
+  truncateSync(file, bytes);
+  const loop = loopOf(file);
+  if (loop === undefined) throw new BerthError("storage.failed", `${file} has no loop device`);
+  mustSync("storage.failed", "cannot grow the pool", "losetup", ["--set-capacity", `/dev/${loop}`]);
+  return `/dev/${loop}`;
+}
+
+/** Gives freed blocks back to the disk or the host's file system; says what fstrim said. */
+export async function trimPool({ driver }: PoolRecord): Promise<string> {
+  const trimmed = await must("storage.failed", "cannot trim the pool", "fstrim", ["-v", poolRoot(driver)]);
+  return trimmed.stdout.trim();
+}
+
+/** Faults of a pool, in words; none when it is sound. `owners` are the volumes that containers have in it. */
+export async function poolFaults(
+  { driver }: PoolRecord,
+  owners: ReadonlyMap<string, string>,
+): Promise<readonly string[]> {
+  const root = poolRoot(driver);
+  const volumes = storageDriver(driver).volumes();
+  const there = new Set(volumes);
+  return [
+    ...fileSystemFaults(root),
+    ...(driver === "project" ? await projectFaults(root, volumes) : []),
+    ...volumes.filter((id) => !owners.has(id)).map((id) => `the volume ${id} belongs to no container`),
+    ...[...owners]
+      .filter(([id]) => !there.has(id))
+      .map(([id, name]) => `${name}: its volume ${id} is missing`),
+  ];
+}
+
+/** ext4 counts the errors that it met (admin-guide/ext4, errors_count). */
+function fileSystemFaults(root: string): readonly string[] {
+  const { dev } = statSync(root);
+  // makedev(3): minor in bits 0-7 and 20-31, major in 8-19.
+  const numbers = `${(dev >>> 8) & 0xfff}:${(dev & 0xff) | ((dev >>> 12) & 0xfff00)}`;
+  const name = /^DEVNAME=(.*)$/m.exec(readIfExists(`/sys/dev/block/${numbers}/uevent`) ?? "")?.[1];
+  const errors = Number(readIfExists(`/sys/fs/ext4/${name}/errors_count`) ?? 0);
+  const readOnly = readFileSync("/proc/self/mountinfo", "utf8")
+    .split("\n")
+    .some((line) => line.split(" ")[2] === numbers && / - \S+ \S+ ro\b/.test(line));
+  return [
+    ...(errors > 0 ? [`/dev/${name} has met ${errors} errors; unmount it and run e2fsck`] : []),
+    ...(readOnly ? ["the file system is read-only"] : []),
+  ];
+}
+
+async function projectFaults(root: string, volumes: readonly string[]): Promise<readonly string[]> {
+  const fault = await quotaFault(root);
+  if (fault !== undefined) return [`project quota does not hold: ${fault}`];
+  const projects = volumes.map((id) => ({ volume: id, ...projectOf(`${root}/${id}`) }));
+  const there = new Set(volumes);
+  return [
+    ...projects.flatMap(({ volume, id, inherited }) => {
+      if (id === 0 || !inherited) return [`the volume ${volume} belongs to no project: no limit holds`];
+      const owner = projectOwner(id);
+      return owner === volume
+        ? []
+        : [`the volume ${volume} has project ${id}, which is claimed for ${owner ?? "nobody"}`];
+    }),
+    ...projectClaims()
+      .filter(({ volume }) => !there.has(volume))
+      .map(({ id, volume }) => `project ${id} is claimed for ${volume}, which is not there`),
+  ];
+}

@@ -1,0 +1,116 @@
+/**
+ * The `project` driver: a directory per container on a pool of ext4 or XFS with project quota. The directory, and so
+ * all that the overlay makes in it, belongs to a project of the container's own; its limits hold for everybody without
+ * CAP_SYS_RESOURCE on the host (overlayfs drops it), change at once, and `df` in the guest shows them.
+ */
+import { existsSync, mkdirSync, renameSync } from "node:fs";
+import { asBerthError, BerthError } from "../base/errors.ts";
+import { syncDir } from "../base/files.ts";
+import { formatSize } from "../base/units.ts";
+import { projectOf, quotaOf, setProject, setQuota } from "../kernel/quota.ts";
+import type { StorageDriver, VolumeLimits, VolumeUsage } from "./driver.ts";
+import { overlayRecords } from "./overlay.ts";
+import { poolRoot, readPool, volumeDirectories } from "./pool-record.ts";
+import { claimProject, releaseProject } from "./project-ids.ts";
+import { removeDirectory } from "./remove.ts";
+
+const NO_LIMITS: VolumeLimits = { bytes: undefined, inodes: undefined };
+
+const hasPool = (): boolean => readPool("project") !== undefined;
+const volumeOf = (id: string): string => `${poolRoot("project")}/${id}`;
+
+export const projectDriver: StorageDriver = {
+  name: "project",
+  enforcesQuota: true,
+  resizesLive: true,
+  missing,
+  create,
+  remove,
+  exists: (id) => hasPool() && existsSync(volumeOf(id)),
+  volumes: () => (hasPool() ? volumeDirectories(poolRoot("project")) : []),
+  resize,
+  usage,
+  rootRecords: (id, rootfs, baseUid, shifted) => [
+    ["bind", "pool", volumeOf(id)],
+    ...overlayRecords(rootfs, baseUid, shifted),
+  ],
+};
+
+async function missing(): Promise<string | undefined> {
+  if (!hasPool()) return "it has no pool; `berth pool create --driver project` makes one";
+  try {
+    // Fails with ESRCH where quota is not on.
+    quotaOf(poolRoot("project"), 0);
+    return undefined;
+  } catch (error) {
+    return asBerthError(error).message;
+  }
+}
+
+async function create(id: string, limits: VolumeLimits): Promise<void> {
+  const root = poolRoot("project");
+  const volume = `${root}/${id}`;
+  if (existsSync(volume)) throw new BerthError("storage.failed", `the volume ${id} exists already`);
+  const fresh = `${root}/.new-${id}`;
+  if (existsSync(fresh)) await removeDirectory(fresh);
+  const project = claimProject(id, root);
+  try {
+    mkdirSync(fresh, { mode: 0o755 });
+    // Before anything is in it: upper and work inherit the project.
+    setProject(fresh, project);
+    setQuota(fresh, project, limits);
+    for (const path of ["upper", "work"]) mkdirSync(`${fresh}/${path}`, { mode: 0o755 });
+    renameSync(fresh, volume);
+    syncDir(root);
+  } catch (error) {
+    await removeDirectory(fresh);
+    setQuota(root, project, NO_LIMITS);
+    releaseProject(id, project);
+    throw asBerthError(error);
+  }
+}
+
+async function remove(id: string): Promise<void> {
+  if (!hasPool()) return;
+  const root = poolRoot("project");
+  const there = [volumeOf(id), `${root}/.new-${id}`].filter((path) => existsSync(path));
+  const project = there.map((path) => projectOf(path).id).find((found) => found !== 0);
+  for (const path of there) await removeDirectory(path);
+  if (project !== undefined) setQuota(root, project, NO_LIMITS);
+  releaseProject(id, project);
+}
+
+function projectOfVolume(id: string): number {
+  if (!hasPool() || !existsSync(volumeOf(id)))
+    throw new BerthError("storage.failed", `the volume ${id} does not exist`, "remove the container");
+  const { id: project } = projectOf(volumeOf(id));
+  if (project !== 0) return project;
+  throw new BerthError(
+    "storage.failed",
+    `the volume ${id} belongs to no project: no limit holds for it`,
+    "`berth pool check` tells more",
+  );
+}
+
+async function resize(id: string, limits: VolumeLimits): Promise<void> {
+  const project = projectOfVolume(id);
+  const { usedBytes, usedInodes } = quotaOf(volumeOf(id), project);
+  if (limits.bytes !== undefined && limits.bytes < usedBytes)
+    throw new BerthError(
+      "storage.failed",
+      `the volume ${id} holds too much to be shrunk to ${formatSize(limits.bytes)}`,
+      `it holds ${formatSize(usedBytes)}; remove some files in the container first`,
+    );
+  if (limits.inodes !== undefined && limits.inodes < usedInodes)
+    throw new BerthError(
+      "storage.failed",
+      `the volume ${id} holds too many files for a limit of ${limits.inodes}`,
+      `it holds ${usedInodes}; remove some files in the container first`,
+    );
+  setQuota(volumeOf(id), project, limits);
+}
+
+function usage(id: string): VolumeUsage {
+  const quota = quotaOf(volumeOf(id), projectOfVolume(id));
+  return { ...quota, allocated: quota.usedBytes };
+}
