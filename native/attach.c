@@ -114,7 +114,7 @@ static bool is_file(int fd)
 
 static int plan_stdio(struct attach *a)
 {
-	bool tty[3];
+	bool tty[3] = {false};
 	int first = -1;
 	for (int fd = 2; fd >= 0; fd--) {
 		tty[fd] = a->stdio[fd] == STDIO_RELAY && isatty(fd);
