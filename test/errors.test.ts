@@ -193,3 +193,57 @@ test("a failed start leaves nothing running", async () => {
   await world.ok("rm", "noinit");
   expect(existsSync(containerPaths("noinit", world.at).run)).toBe(false);
 });
+
+describe("what must never happen twice or by mistake", () => {
+  test("a number means one container, whether it is a ctid or a name", async () => {
+    await world.ok("create", "one", "-t", "busybox", "--network", "none", "--ctid", "777");
+    const taken = async (...args: readonly string[]) => [
+      (await world.berth(...args)).code,
+      (await world.berth(...args)).stderr.includes("777 means container one already"),
+    ];
+    expect(await taken("create", "777", "-t", "busybox", "--network", "none")).toEqual([4, true]);
+    expect(await taken("create", "two", "-t", "busybox", "--network", "none", "--ctid", "777")).toEqual([
+      4,
+      true,
+    ]);
+    expect(await taken("set", "box", "--ctid", "777")).toEqual([4, true]);
+    expect(await world.ok("rm", "777")).toBe("one: removed");
+  });
+  test("a restart that could not start again stops nothing", async () => {
+    await world.ok("create", "net1", "-t", "busybox", "--start");
+    const { address } = await world.json<{ address: string }>("info", "net1");
+    await world.ok("create", "net2", "-t", "busybox", "--start");
+    const refused = await world.berth("set", "net2", "--address", address);
+    expect([refused.code, refused.stderr.includes("taken by another container")]).toEqual([4, true]);
+    const file = containerPaths("net2", world.at).config;
+    const good = readFileSync(file, "utf8");
+    writeFileSync(file, `${good}network: {address: ${address}}\n`);
+    expect((await world.berth("restart", "net2")).code).toBe(4);
+    expect(await world.json<{ state: string }>("info", "net2")).toMatchObject({ state: "running" });
+    // Damaged settings keep nobody from looking in, stopping and removing.
+    writeFileSync(file, "memory: [\n");
+    expect((await world.berth("ls")).stdout).toContain("running (broken config)");
+    expect(await world.sh("net2", "echo in")).toBe("in");
+    await world.ok("stop", "--kill", "net2");
+    await world.ok("rm", "net1", "net2", "--force");
+  });
+  test("an address that cannot work is refused", async () => {
+    const refused = async (address: string) =>
+      (await world.berth("create", "x", "-t", "busybox", "--address", address)).stderr;
+    expect(await refused("192.0.2.7/24")).toContain("has no gateway");
+    expect(await refused("192.0.2.7")).toContain("not in the bridge's subnet");
+  });
+  test("only settings that exist can be taken away", async () => {
+    const { code, stderr } = await world.berth("set", "box", "--unset", "memry");
+    expect([code, stderr.includes("did you mean memory?")]).toEqual([2, true]);
+    await world.ok("set", "box", "--unset", "environment.NOPE");
+  });
+  test("a program that cannot be run is named", async () => {
+    await world.ok("start", "box");
+    expect(await world.berth("exec", "box", "nosuch")).toMatchObject({
+      code: 127,
+      stderr: expect.stringContaining("there is no such program"),
+    });
+    await world.ok("stop", "--kill", "box");
+  });
+});

@@ -1,6 +1,6 @@
 /** Limits hold, are felt inside, and hurt nobody else. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { eventsPath } from "../src/base/paths.ts";
 import { type Info, newWorld, until, type World } from "./support/world.ts";
 
@@ -39,7 +39,12 @@ describe("memory", () => {
     expect(await info("small")).toMatchObject({ state: "running" });
     expect((await info("small")).usage?.oomKills).toBeGreaterThan(0);
     expect(await world.sh("neighbour", "echo well")).toBe("well");
-    await until("the event", () => readFileSync(eventsPath(world.at), "utf8").includes('"oom"'), 10_000);
+    const events = eventsPath(world.at);
+    await until(
+      "the event",
+      () => existsSync(events) && readFileSync(events, "utf8").includes('"oom"'),
+      10_000,
+    );
   });
   test("can be raised while it runs", async () => {
     expect(await world.ok("set", "small", "--memory", "256M")).toBe("small: set");

@@ -1,6 +1,6 @@
 /** Which containers a command is about. */
 import { BerthError } from "../base/errors.ts";
-import { containerNames } from "../container/name.ts";
+import { containerNames, resolveName } from "../container/name.ts";
 
 /** The argument of commands about one container. */
 export const nameArgument = {
@@ -29,13 +29,22 @@ export const namesArgument = {
   summary: "Container, by name or ctid; several may be named",
 } as const;
 
+/** The container's name for its ctid; a word that means none stays, and is refused by name later. */
+function nameOf(word: string): string {
+  try {
+    return resolveName(word);
+  } catch {
+    return word;
+  }
+}
+
 /** Names given, or all of those that `wanted` accepts. A usage error when there are none of either. */
 export function namesOf(
   context: { readonly all: boolean; readonly arguments: { readonly name: readonly string[] } },
   wanted: (name: string) => boolean = () => true,
 ): readonly string[] {
   if (context.all) return containerNames().filter(wanted);
-  if (context.arguments.name.length > 0) return [...new Set(context.arguments.name)];
+  if (context.arguments.name.length > 0) return [...new Set(context.arguments.name.map(nameOf))];
   throw new BerthError(
     "usage.bad-argument",
     "name at least one container, or --all",

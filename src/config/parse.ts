@@ -155,7 +155,7 @@ export function changeConfig(
 /** Puts one setting into a document, keeping what stands around it. */
 export function setting(document: Document, path: readonly string[], value: ConfigChange["value"]): void {
   if (value === null) {
-    document.deleteIn(path);
+    if (document.hasIn(path)) document.deleteIn(path);
     return;
   }
   const existing: unknown = document.getIn(path, true);

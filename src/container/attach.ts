@@ -3,6 +3,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { BerthError, describeErrno } from "../base/errors.ts";
 import { containerPaths } from "../base/paths.ts";
 import { binaryPath } from "../kernel/binaries.ts";
+import { isTerminal } from "../kernel/terminal.ts";
 import { mustRun } from "./container.ts";
 
 export type AttachOptions = {
@@ -10,10 +11,13 @@ export type AttachOptions = {
   readonly cwd: string | undefined;
   readonly env: readonly string[];
   readonly tty: "auto" | "always" | "never";
+  /** Told why the command could not be run when the exit code alone (126, 127) says so. */
+  readonly explain: (why: string) => void;
 };
 
 /** Exit code of berth-launch for its own failures (native/README.md). */
 const ATTACH_FAILED = 125;
+const NOT_FOUND = 127;
 
 /** Runs a command in the guest with this process's stdin, stdout and stderr; returns its exit code. */
 export async function attach(name: string, argv: readonly string[], options: AttachOptions): Promise<number> {
@@ -44,11 +48,17 @@ export async function attach(name: string, argv: readonly string[], options: Att
   const stop = passSignals((signal) => child.kill(signal));
   const code = await child.exited;
   stop();
-  if (code !== ATTACH_FAILED) return code;
+  if (code < ATTACH_FAILED || code > NOT_FOUND) return code;
   const report = reportOf(child.stdio[3]);
   if (report === undefined) return code;
   const [, step = "attach", errno = "0", ...text] = report.split(" ");
   const why = errno === "0" ? text.join(" ") : `${text.join(" ")}: ${describeErrno(Number(errno))}`;
+  if (code !== ATTACH_FAILED) {
+    options.explain(
+      `container ${name}: ${text.join(" ") || argv[0]}: ${code === NOT_FOUND ? "there is no such program in the guest" : describeErrno(Number(errno))}`,
+    );
+    return code;
+  }
   throw new BerthError(
     "container.attach-failed",
     `container ${name}: ${step}: ${why}`,
@@ -74,6 +84,13 @@ const unattendedError = (name: string): BerthError =>
 export async function joinConsole(name: string, detachKey: number): Promise<number> {
   const status = mustRun(name);
   if (status.unattended || existsSync(containerPaths(name).adopted)) throw unattendedError(name);
+  if (!isTerminal(0)) {
+    throw new BerthError(
+      "usage.bad-argument",
+      "the console needs a terminal to join",
+      "`berth log --follow` shows it without one",
+    );
+  }
   const child = Bun.spawn(
     [binaryPath("berth-launch"), "console", "--escape", String(detachKey), containerPaths(name).run],
     {

@@ -9,6 +9,8 @@ import { cgroups } from "../resources/cgroup.ts";
 import { storageDriver } from "../storage/drivers.ts";
 import type { LockedContainer } from "./container.ts";
 import { clearIntent, declareIntent } from "./intent.ts";
+import { checkNumber } from "./name.ts";
+import { checkAddress } from "./network.ts";
 import { limitsOf } from "./start.ts";
 import { statusOf } from "./status.ts";
 
@@ -69,7 +71,9 @@ async function applyText(
   before: string,
   after: { text: string; value: ContainerConfig },
 ): Promise<ChangeResult> {
-  const { name, config } = container;
+  const { name, config, state } = container;
+  checkNumber(name, after.value.ctid);
+  checkAddress(after.value, state);
   const file = containerPaths(name).config;
   const running = statusOf(name).state !== "stopped";
   const changed = changedKeys(config, after.value);

@@ -5,7 +5,7 @@ import { hasIntent, recover } from "./intent.ts";
 import { type ContainerLock, dropLockFile, withLock } from "./lock.ts";
 import { resolveName } from "./name.ts";
 import { type Status, statusOf } from "./status.ts";
-import { type ContainerState, loadConfig, loadState } from "./store.ts";
+import { type ContainerState, loadConfig, loadConfigLeniently, loadState } from "./store.ts";
 
 export type Container = {
   readonly name: string;
@@ -29,15 +29,28 @@ export async function openContainer(word: string): Promise<Container> {
   return { name, config: loadConfig(name), state: loadState(name) };
 }
 
-/** Runs `work` on the container under its lock. */
+/** The name of a container to look into: its settings are not read, so that a damaged file keeps nobody out. */
+export async function openByName(word: string): Promise<string> {
+  const name = resolveName(word);
+  if (hasIntent(name)) await withLock(name, async (lock) => refuseGone(lock));
+  return name;
+}
+
+/** Runs `work` on the container under its lock; `lenient` takes the defaults where config.yaml is damaged. */
 export async function withContainer<T>(
   word: string,
   work: (container: LockedContainer) => Promise<T>,
+  options: { readonly lenient?: boolean } = {},
 ): Promise<T> {
   const name = resolveName(word);
   return await withLock(name, async (lock) => {
     await refuseGone(lock);
-    const container = { name, lock, config: loadConfig(name), state: loadState(name) };
+    const container = {
+      name,
+      lock,
+      config: options.lenient ? loadConfigLeniently(name) : loadConfig(name),
+      state: loadState(name),
+    };
     if (needsKeeper(name)) await adopt(container);
     return await work(container);
   });

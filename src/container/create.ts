@@ -14,7 +14,8 @@ import { resolveTemplate } from "../storage/templates.ts";
 import { claimIds } from "./ids.ts";
 import { clearIntent, declareIntent, discard, recover } from "./intent.ts";
 import { type ContainerLock, dropLockFile, withLock } from "./lock.ts";
-import { checkName } from "./name.ts";
+import { checkName, checkNumber } from "./name.ts";
+import { checkAddress } from "./network.ts";
 import { type ContainerState, hostConfig, saveState } from "./store.ts";
 
 export type CreateOptions = {
@@ -38,6 +39,8 @@ export async function createContainer(name: string, options: CreateOptions): Pro
       `storage driver ${storage} does not work here: ${missing}`,
       "choose another with --storage",
     );
+
+  checkNumber(name, config.ctid);
 
   return await withLock(name, async (lock) => {
     if (await recover(lock)) {
@@ -74,6 +77,8 @@ async function fill(
   template: string,
 ): Promise<ContainerState> {
   const baseUid = config.privileged ? 0 : claimIds(uuid);
+  checkAddress(config, { uuid, address: null });
+  checkAddress(config, { uuid, address: null });
   const address =
     config.network.mode === "none"
       ? null

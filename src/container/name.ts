@@ -49,6 +49,27 @@ export function resolveName(word: string): string {
   );
 }
 
+/** Refuses a number that already means another container, by ctid or by name; and a name that is another's ctid. */
+export function checkNumber(name: string, ctid: number | undefined): void {
+  const meant = new Set([
+    ...(ctid === undefined ? [] : [ctid]),
+    ...(/^\d+$/.test(name) ? [Number(name)] : []),
+  ]);
+  if (meant.size === 0) return;
+  for (const other of containerNames()) {
+    if (other === name) continue;
+    const number = [ctidOf(other), ...(/^\d+$/.test(other) ? [Number(other)] : [])].find(
+      (own) => own !== undefined && meant.has(own),
+    );
+    if (number === undefined) continue;
+    throw new BerthError(
+      "container.exists",
+      `${number} means container ${other} already`,
+      "choose another number: a ctid names a container as its name does",
+    );
+  }
+}
+
 /** A container whose configuration is broken has no number, but must not hide the others. */
 function ctidOf(name: string): number | undefined {
   try {

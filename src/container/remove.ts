@@ -7,7 +7,7 @@ import { dropLockFile, withLock } from "./lock.ts";
 import { resolveName } from "./name.ts";
 import { statusOf } from "./status.ts";
 import { stopContainer } from "./stop.ts";
-import { loadConfig, loadState } from "./store.ts";
+import { loadConfigLeniently, loadState } from "./store.ts";
 
 /** Removes it; a running one only with `force`, which kills it first. */
 export async function removeContainer(word: string, force: boolean): Promise<void> {
@@ -33,7 +33,7 @@ export async function removeContainer(word: string, force: boolean): Promise<voi
           `berth stop ${name}, or berth rm --force ${name}`,
         );
       await stopContainer(
-        { name, lock, state, config: loadConfig(name) },
+        { name, lock, state, config: loadConfigLeniently(name) },
         { kill: true, timeout: undefined, stayDown: true },
       );
     }

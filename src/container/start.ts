@@ -10,8 +10,7 @@ import { compiledFilter } from "../kernel/seccomp.ts";
 import { attachPlan, launchPlan } from "../launch/plan.ts";
 import { deviceRules } from "../launch/policy.ts";
 import { seccompPolicy } from "../launch/seccomp.ts";
-import { claimAddress, releaseAddress } from "../network/addresses.ts";
-import { ensureBridge, subnetOf } from "../network/bridge.ts";
+import { subnetOf } from "../network/bridge.ts";
 import { gatewayOf, toText } from "../network/ipv4.ts";
 import { networkRecords } from "../network/records.ts";
 import { cgroups } from "../resources/cgroup.ts";
@@ -20,8 +19,9 @@ import { storageDriver } from "../storage/drivers.ts";
 import type { LockedContainer } from "./container.ts";
 import { identityFiles } from "./identity.ts";
 import type { ContainerLock } from "./lock.ts";
+import { checkAddress, reconcileNetwork } from "./network.ts";
 import { statusOf } from "./status.ts";
-import { type ContainerState, hostConfig, saveState } from "./store.ts";
+import { hostConfig, saveState } from "./store.ts";
 import { templateOf } from "./templates.ts";
 
 /** Console log kept before it is rotated, in bytes; one older file stays beside it. */
@@ -67,33 +67,18 @@ export async function startContainer(container: LockedContainer): Promise<number
   return pid;
 }
 
+/** Fails as a start would on bad settings, before a restart has stopped anything. */
+export function checkStart(container: LockedContainer): void {
+  checkAddress(container.config, container.state);
+  plans(container);
+}
+
 /** What a start makes outside the guest and what a crash may have left of one: cgroups and records. The exit record stays. */
 export function releaseRuntime(name: string): void {
   cgroups().remove(name);
   const { run, init, attach, keeperSocket, adopted } = containerPaths(name);
   for (const file of [init, attach, keeperSocket, adopted]) rmSync(file, { force: true });
   rmSync(`${run}/reboot.log`, { force: true });
-}
-
-/** Makes the host's side of the network, and follows an address that was changed in the settings. */
-async function reconcileNetwork({ name, config, state }: LockedContainer): Promise<ContainerState> {
-  if (config.network.mode === "none") {
-    return state.address === null ? state : moveAddress(name, state, null);
-  }
-  const subnet = subnetOf(hostConfig());
-  await ensureBridge(subnet);
-  const wanted = config.network.address;
-  if (state.address !== null && (wanted === "auto" || state.address.split("/")[0] === wanted.split("/")[0]))
-    return state;
-  return moveAddress(name, state, claimAddress(wanted, state.uuid, subnet));
-}
-
-/** Noted before the old address is given back, so that a crash never leaves a container with another's. */
-function moveAddress(name: string, state: ContainerState, address: string | null): ContainerState {
-  const moved = { ...state, address };
-  saveState(name, moved);
-  if (state.address !== null) releaseAddress(state.address, state.uuid);
-  return moved;
 }
 
 function plans({ name, config, state }: LockedContainer): { start: Plan; attach: Plan; identity: string } {

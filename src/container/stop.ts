@@ -1,6 +1,6 @@
 /** Stopping: ask init, wait, then kill. */
 import { BerthError } from "../base/errors.ts";
-import { sendSignal, waitForEnd } from "../kernel/process.ts";
+import { type ProcessId, sendSignal, waitForEnd } from "../kernel/process.ts";
 import { cgroups } from "../resources/cgroup.ts";
 import { type LockedContainer, mustRun } from "./container.ts";
 import { watchKeeper, within } from "./keeper.ts";
@@ -22,13 +22,15 @@ export type StopOptions = {
   readonly timeout: number | undefined;
   /** Whether the guest should stay down: false for a restart. */
   readonly stayDown: boolean;
+  /** Aborted when the operator gives up waiting. */
+  readonly signal?: AbortSignal;
 };
 
 export type StopResult = { readonly killed: boolean };
 
 /** Stops it. Throws container.not-running. */
 export async function stopContainer(container: LockedContainer, options: StopOptions): Promise<StopResult> {
-  const { name, state, config } = container;
+  const { name, state } = container;
   const status = mustRun(name);
   if (options.stayDown) saveState(name, { ...state, shouldRun: false }, false);
   if (status.state === "frozen") cgroups().setFrozen(name, false);
@@ -36,8 +38,7 @@ export async function stopContainer(container: LockedContainer, options: StopOpt
   const end = await endOf(name, status);
   let killed = options.kill;
   if (!options.kill) {
-    sendSignal(status.init, haltSignal(container));
-    killed = !(await end.wait((options.timeout ?? config.stop.timeout) * 1000));
+    killed = !(await askAndWait(container, status.init, end, options));
   }
   if (killed) {
     sendSignal(status.init, SIGKILL);
@@ -52,6 +53,32 @@ export async function stopContainer(container: LockedContainer, options: StopOpt
   releaseRuntime(name);
   end.release();
   return { killed };
+}
+
+/** An init that is just starting does not listen yet: it is asked again until it does. */
+const ASK_AGAIN_MS = 2000;
+
+/** True when the guest ended within its time. An abort leaves it alone: it may still shut down as it was asked to. */
+async function askAndWait(
+  container: LockedContainer,
+  init: ProcessId,
+  end: End,
+  options: StopOptions,
+): Promise<boolean> {
+  const signal = haltSignal(container);
+  const deadline = Date.now() + (options.timeout ?? container.config.stop.timeout) * 1000;
+  do {
+    sendSignal(init, signal);
+    if (await end.wait(Math.min(ASK_AGAIN_MS, Math.max(0, deadline - Date.now())))) return true;
+    if (options.signal?.aborted) {
+      throw new BerthError(
+        "container.stop-timeout",
+        `container ${container.name} still runs: the stop was interrupted`,
+        "it was asked to shut down and may still do so; `berth stop --kill` ends it at once",
+      );
+    }
+  } while (Date.now() < deadline);
+  return false;
 }
 
 type End = { readonly wait: (milliseconds: number) => Promise<boolean>; readonly release: () => void };

@@ -89,6 +89,17 @@ export function loadConfig(name: string): ContainerConfig {
   return config;
 }
 
+/** For what must work whatever a person wrote into the file: its settings, or the defaults when it is damaged. */
+export function loadConfigLeniently(name: string): ContainerConfig {
+  try {
+    return loadConfig(name);
+  } catch (error) {
+    if (error instanceof BerthError && error.code.startsWith("config."))
+      return parseContainerConfig("template: unknown", name).value;
+    throw error;
+  }
+}
+
 /** The file is root's own, written by us: its key tells whether it is whole and current. */
 function readCompiled(path: string, key: string): ContainerConfig | undefined {
   try {

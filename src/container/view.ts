@@ -29,7 +29,7 @@ export type View = {
 };
 
 /** A container that cannot be read is shown with what is wrong with it, not left out. */
-export type BrokenView = { readonly name: string; readonly broken: BerthError };
+export type BrokenView = { readonly name: string; readonly broken: BerthError; readonly running: boolean };
 
 /** Clock ticks a second in /proc/PID/stat: USER_HZ, 100 on every architecture we run on. */
 const USER_HZ = 100;
@@ -60,7 +60,7 @@ function viewOrFault(name: string): View | BrokenView {
   try {
     return viewOf(name);
   } catch (error) {
-    return { name, broken: asBerthError(error) };
+    return { name, broken: asBerthError(error), running: statusOf(name).state !== "stopped" };
   }
 }
 

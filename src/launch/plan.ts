@@ -67,8 +67,7 @@ export function guestEnvironment(config: ContainerConfig, uuid: string): string[
     container: "berth",
     container_uuid: uuid,
     PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-    // Pressure file descriptors do not survive a checkpoint; systemd then spins.
-    MEMORY_PRESSURE_WATCH: "/dev/null",
+    LANG: "C.UTF-8",
   };
   return Object.entries({ ...fixed, ...config.environment }).map(([key, value]) => `${key}=${value}`);
 }
@@ -96,7 +95,8 @@ export function launchPlan(facts: LaunchFacts): Plan {
           ["idmap", "g", 0, baseUid, ID_COUNT],
         ] as const)),
     ["init", ...config.init],
-    ["env", ...guestEnvironment(config, facts.uuid), "TERM=vt220"],
+    // Pressure file descriptors do not survive a checkpoint; systemd then spins.
+    ["env", ...guestEnvironment(config, facts.uuid), "TERM=vt220", "MEMORY_PRESSURE_WATCH=/dev/null"],
     ["hostname", config.hostname ?? name],
     ["rundir", facts.runDir],
     ["console", facts.consoleLog, facts.consoleLogSize, baseUid, baseUid + TTY_GID, ROWS, COLUMNS],

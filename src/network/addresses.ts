@@ -37,8 +37,16 @@ function claimSome(wanted: string, uuid: string, subnet: Subnet): string {
 
 function claimFixed(wanted: string, uuid: string, subnet: Subnet): string {
   const [address = "", prefix] = wanted.split("/");
-  if (toNumber(address) === gatewayOf(subnet)) {
+  const number = toNumber(address);
+  if (number === gatewayOf(subnet)) {
     throw new BerthError("network.address-taken", `${address} is the bridge's own address`, "choose another");
+  }
+  if (number === subnet.address || number === subnet.address + size(subnet) - 1) {
+    throw new BerthError(
+      "network.failed",
+      `${address} is the network or broadcast address of ${formatSubnet(subnet)}`,
+      "choose another",
+    );
   }
   const inside = contains(subnet, toNumber(address));
   if (!inside && prefix === undefined) {

@@ -1,7 +1,7 @@
 import { BerthError } from "../../base/errors.ts";
 import { requireRoot } from "../../base/root.ts";
 import { joinConsole } from "../../container/attach.ts";
-import { openContainer } from "../../container/container.ts";
+import { openByName } from "../../container/container.ts";
 import { nameArgument } from "../each.ts";
 import { defineCommand } from "../framework/command.ts";
 
@@ -38,7 +38,7 @@ export const command = defineCommand({
   async run(context) {
     requireRoot();
     const key = keyByte(context.options.escape ?? "^]");
-    const { name } = await openContainer(context.arguments.name);
+    const name = await openByName(context.arguments.name);
     return await joinConsole(name, key);
   },
 });

@@ -1,3 +1,4 @@
+import { BerthError } from "../../base/errors.ts";
 import { requireRoot } from "../../base/root.ts";
 import { driverNames } from "../../config/storage-drivers.ts";
 import { withContainer } from "../../container/container.ts";
@@ -63,7 +64,7 @@ export const command = defineCommand({
         type: "warning",
         text: `${name} has no disk limit: storage driver plain cannot keep one`,
       });
-    const pid = context.options.start === true ? await withContainer(name, startContainer) : undefined;
+    const pid = context.options.start === true ? await startCreated(name) : undefined;
     const address = state.address?.split("/")[0];
     context.out.result(
       {
@@ -79,3 +80,18 @@ export const command = defineCommand({
     );
   },
 });
+
+/** A start that fails leaves the container there: its settings can be mended. */
+async function startCreated(name: string): Promise<number> {
+  try {
+    return await withContainer(name, startContainer);
+  } catch (error) {
+    if (!(error instanceof BerthError)) throw error;
+    throw new BerthError(
+      error.code,
+      `${error.message}; it was created all the same`,
+      `${error.hint}\nthen \`berth start ${name}\`, or \`berth rm ${name}\``,
+      error,
+    );
+  }
+}

@@ -1,8 +1,10 @@
 import { requireRoot } from "../../base/root.ts";
 import { attach } from "../../container/attach.ts";
-import { openContainer } from "../../container/container.ts";
+import { openByName } from "../../container/container.ts";
+import { writeAll } from "../../kernel/terminal.ts";
 import { nameArgument } from "../each.ts";
 import { defineCommand } from "../framework/command.ts";
+import { visible } from "../framework/escape.ts";
 
 /** bash where the guest has it; every guest has some sh. */
 const loginShell = ["/bin/sh", "-c", "[ -x /bin/bash ] && exec /bin/bash -l; exec /bin/sh -l"];
@@ -25,12 +27,13 @@ export const command = defineCommand({
   seeAlso: ["exec", "console"],
   async run(context) {
     requireRoot();
-    const { name } = await openContainer(context.arguments.name);
+    const name = await openByName(context.arguments.name);
     return await attach(name, loginShell, {
       user: context.options.user,
       cwd: undefined,
       env: [],
       tty: "auto",
+      explain: (why) => writeAll(2, `berth: ${visible(why)}\n`),
     });
   },
 });

@@ -1,8 +1,10 @@
 import { requireRoot } from "../../base/root.ts";
 import { attach } from "../../container/attach.ts";
-import { openContainer } from "../../container/container.ts";
+import { openByName } from "../../container/container.ts";
+import { writeAll } from "../../kernel/terminal.ts";
 import { nameArgument } from "../each.ts";
 import { defineCommand } from "../framework/command.ts";
+import { visible } from "../framework/escape.ts";
 
 export const command = defineCommand({
   name: "exec",
@@ -53,13 +55,14 @@ export const command = defineCommand({
   seeAlso: ["enter", "console"],
   async run(context) {
     requireRoot();
-    const { name } = await openContainer(context.arguments.name);
+    const name = await openByName(context.arguments.name);
     const { user, cwd, env, tty } = context.options;
     return await attach(name, context.rest, {
       user,
       cwd,
       env: env.map(([key, value]) => `${key}=${value}`),
       tty: tty ?? "auto",
+      explain: (why) => writeAll(2, `berth: ${visible(why)}\n`),
     });
   },
 });

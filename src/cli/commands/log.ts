@@ -1,10 +1,14 @@
 import { requireRoot } from "../../base/root.ts";
 import { followConsole } from "../../container/attach.ts";
-import { openContainer } from "../../container/container.ts";
+import { openByName } from "../../container/container.ts";
 import { consoleLog } from "../../container/log.ts";
 import { nameArgument } from "../each.ts";
 import { defineCommand } from "../framework/command.ts";
 import { visibleLines } from "../framework/escape.ts";
+
+/** Colours and the question for the cursor's place (ECMA-48 SGR, DSR): they say nothing in a log. */
+const ESC = "\u001b";
+const decoration = new RegExp(`${ESC}\\[(?:[0-9;]*m|6n)`, "g");
 
 export const command = defineCommand({
   name: "log",
@@ -24,10 +28,10 @@ export const command = defineCommand({
   seeAlso: ["console"],
   async run(context) {
     requireRoot();
-    const { name } = await openContainer(context.arguments.name);
+    const name = await openByName(context.arguments.name);
     const { follow, lines, raw } = context.options;
     const shown = (bytes: Uint8Array): string =>
-      visibleLines(Buffer.from(bytes).toString().replaceAll("\r\n", "\n"));
+      visibleLines(Buffer.from(bytes).toString().replace(decoration, "").replace(/\r+\n/g, "\n"));
     if (follow) return await followConsole(name, (bytes) => context.out.raw(raw ? bytes : shown(bytes)));
     const text = consoleLog(name, lines);
     if (raw) context.out.raw(text);

@@ -9,7 +9,7 @@ import { viewData } from "../view-data.ts";
 type Row = View | BrokenView;
 
 const stateOf = (row: Row): string => {
-  if ("broken" in row) return "broken";
+  if ("broken" in row) return row.running ? "running (broken config)" : "broken";
   return row.status.state === "running" && row.status.unattended ? "running (unattended)" : row.status.state;
 };
 
@@ -69,12 +69,14 @@ export const command = defineCommand({
   seeAlso: ["info"],
   async run(context) {
     const named = context.arguments.name;
-    const all = await viewAll(named.length > 0 ? named.map(resolveName) : undefined);
+    const all = await viewAll(named.length > 0 ? [...new Set(named.map(resolveName))] : undefined);
     const rows = context.options.running
-      ? all.filter((row) => !("broken" in row) && row.status.state !== "stopped")
+      ? all.filter((row) => ("broken" in row ? row.running : row.status.state !== "stopped"))
       : all;
     const data = rows.map((row) =>
-      "broken" in row ? { name: row.name, state: "broken", error: errorData(row.broken) } : viewData(row),
+      "broken" in row
+        ? { name: row.name, state: row.running ? "running" : "stopped", error: errorData(row.broken) }
+        : viewData(row),
     );
     context.out.result(data, () => {
       if (context.options.names) return rows.map((row) => row.name).join("\n");

@@ -1,6 +1,6 @@
 import { requireRoot } from "../../base/root.ts";
 import { withContainer } from "../../container/container.ts";
-import { startContainer } from "../../container/start.ts";
+import { checkStart, startContainer } from "../../container/start.ts";
 import { statusOf } from "../../container/status.ts";
 import { stopContainer } from "../../container/stop.ts";
 import { loadState } from "../../container/store.ts";
@@ -25,8 +25,14 @@ export const command = defineCommand({
       names,
       (name) =>
         withContainer(name, async (container) => {
+          checkStart(container);
           if (statusOf(container.name).state !== "stopped")
-            await stopContainer(container, { kill, timeout, stayDown: false });
+            await stopContainer(container, {
+              kill,
+              timeout,
+              stayDown: false,
+              signal: context.progress.signal,
+            });
           return { pid: await startContainer({ ...container, state: loadState(container.name) }) };
         }),
       { render: (name) => (context.quiet ? undefined : `${name}: restarted`) },

@@ -1,5 +1,7 @@
+import { closest } from "../../base/closest.ts";
 import { BerthError } from "../../base/errors.ts";
 import { requireRoot } from "../../base/root.ts";
+import { containerSettings } from "../../config/reference.ts";
 import { changeContainer } from "../../container/change.ts";
 import { withContainer } from "../../container/container.ts";
 import { nameArgument } from "../each.ts";
@@ -32,7 +34,7 @@ export const command = defineCommand({
     const unset = Array.isArray(context.options.unset) ? context.options.unset.map(String) : [];
     const changes = [
       ...settingsFrom(context),
-      ...unset.map((key) => ({ path: key.split("."), value: null })),
+      ...unset.map((key) => ({ path: settingPath(key), value: null })),
     ];
     if (changes.length === 0)
       throw new BerthError(
@@ -49,3 +51,17 @@ export const command = defineCommand({
     );
   },
 });
+
+/** A dotted key as a path; environment and sysctl have keys of the user's below them. */
+function settingPath(key: string): readonly string[] {
+  const known = containerSettings().map((setting) => setting.key);
+  const open = ["environment", "sysctl"].find((map) => key.startsWith(`${map}.`));
+  if (open !== undefined) return [open, key.slice(open.length + 1)];
+  if (known.includes(key) || key === "network" || key === "stop") return key.split(".");
+  const nearest = closest(key, known);
+  throw new BerthError(
+    "usage.bad-argument",
+    `there is no setting ${JSON.stringify(key)}`,
+    nearest === undefined ? "man berth-config lists the settings" : `did you mean ${nearest}?`,
+  );
+}

@@ -29,7 +29,12 @@ export const command = defineCommand({
       context,
       names,
       (name) =>
-        withContainer(name, (container) => stopContainer(container, { kill, timeout, stayDown: true })),
+        withContainer(
+          name,
+          (container) =>
+            stopContainer(container, { kill, timeout, stayDown: true, signal: context.progress.signal }),
+          { lenient: true },
+        ),
       {
         parallel: 64,
         render: (name, { killed }) =>
