@@ -3,6 +3,7 @@ import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path";
 import { compileCrasher } from "../test/support/world.ts";
 import { command } from "./command.ts";
+import type { Host } from "./host.ts";
 import { projectDir as project } from "./paths.ts";
 
 const templateNames = ["busybox", "debian-12", "debian-13"];
@@ -30,4 +31,11 @@ export async function berthPayload(templateCache: string): Promise<string> {
     ]);
   }
   return dir;
+}
+
+/** Makes berth of the payload the host's own, with the payload's templates. */
+export async function giveBerth(host: Host): Promise<void> {
+  await host.run(
+    "mkdir -p /var/lib/berth && ln -s /payload/templates/var/lib/templates /var/lib/berth/templates && ln -s /payload/dist/berth /usr/local/bin/berth",
+  );
 }

@@ -40,7 +40,7 @@ describe("by command", () => {
   test("freeze holds every process, thaw lets them go on", async () => {
     await world.sh(
       "box",
-      "(i=0; while :; do i=$((i+1)); echo $i > /root/tick; usleep 10000; done) > /dev/null 2>&1 &",
+      "(i=0; while :; do i=$((i+1)); echo $i > /root/tick.new; mv /root/tick.new /root/tick; usleep 10000; done) > /dev/null 2>&1 &",
     );
     await world.ok("freeze", "box");
     expect((await info("box")).state).toBe("frozen");
@@ -50,7 +50,7 @@ describe("by command", () => {
     expect((await world.berth("exec", "box", "true")).code).toBe(125);
     await world.ok("thaw", "box");
     expect((await info("box")).state).toBe("running");
-    await world.sh("box", "a=$(cat /root/tick); usleep 300000; test $a != $(cat /root/tick)");
+    await world.sh("box", 'a=$(cat /root/tick); usleep 300000; test "$a" != "$(cat /root/tick)"');
   });
   test("a frozen guest can be stopped", async () => {
     await world.ok("freeze", "box");

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { needTemplates, templateCache } from "../../test/support/world.ts";
 import { type Host, hostKinds, isKindName, type KindName, lab } from "../lab.ts";
 import { projectDir } from "../paths.ts";
-import { berthPayload } from "../payload.ts";
+import { berthPayload, giveBerth } from "../payload.ts";
 
 const kinds = Object.keys(hostKinds).filter(isKindName);
 const wanted = process.env.BERTH_LAB_KINDS?.split(",") ?? kinds;
@@ -34,9 +34,7 @@ function suiteOn(kind: KindName): void {
   beforeAll(async () => {
     await lab.prepare(kind, memory);
     host = await lab.host("h1", { kind, payload, memory });
-    await host.run(
-      "mkdir -p /var/lib/berth && ln -s /payload/templates/var/lib/templates /var/lib/berth/templates && ln -s /payload/dist/berth /usr/local/bin/berth",
-    );
+    await giveBerth(host);
   });
   afterAll(() => host?.close());
 

@@ -5,7 +5,7 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { needTemplates, templateCache } from "../../test/support/world.ts";
 import { type Host, lab } from "../lab.ts";
-import { berthPayload } from "../payload.ts";
+import { berthPayload, giveBerth } from "../payload.ts";
 
 const cuts = Number(process.env.BERTH_POWER_CUTS ?? 5);
 const seed = Number(process.env.BERTH_POWER_SEED ?? 1);
@@ -45,9 +45,7 @@ beforeAll(async () => {
   await needTemplates("busybox", "debian-12", "debian-13");
   await lab.prepare("debian-13", memory);
   host = await lab.host("h1", { kind: "debian-13", payload: await berthPayload(templateCache), memory });
-  await host.run(
-    "mkdir -p /var/lib/berth && ln -s /payload/templates/var/lib/templates /var/lib/berth/templates && ln -s /payload/dist/berth /usr/local/bin/berth",
-  );
+  await giveBerth(host);
   // A container that every cut must leave alone, with data that was synced.
   await host.run(
     "berth create witness -t busybox --memory 64M --disk 64M --start && berth exec witness -- sh -c 'echo precious > /root/data; sync' && berth stop witness && sync",
