@@ -166,6 +166,18 @@ static long call32(long nr, long a)
 	return (int)result;
 }
 
+/* Some kernels have 32-bit calls compiled in and yet fault at int 0x80 (confidential machines, ia32_emulation=off). */
+static bool has_calls32(void)
+{
+	int status;
+	pid_t pid = fork();
+	if (pid == 0) {
+		signal(SIGSEGV, SIG_DFL); /* a sanitizer would tell a long story */
+		_exit(call32(20, 0) > 0 ? 0 : 1);
+	}
+	return pid > 0 && waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
 static int under_filter32(int count, long nr, long a)
 {
 	int status;
@@ -185,14 +197,16 @@ static int under_filter32(int count, long nr, long a)
 static void other_architectures_are_bad_unless_listed(void)
 {
 	enum { GETPID32 = 20, UNSHARE32 = 310, X32 = 0x40000000 };
+	bool calls32 = has_calls32();
 	int n = compile("default allow\nbadarch errno 38\narch x86_64\n");
-	expect(n > 0 && under_filter(n, (struct call){SYS_getpid | X32, 0, 0, 0}) == ENOSYS && under_filter32(n, GETPID32, 0) == ENOSYS);
+	expect(n > 0 && under_filter(n, (struct call){SYS_getpid | X32, 0, 0, 0}) == ENOSYS);
+	expect(!calls32 || under_filter32(n, GETPID32, 0) == ENOSYS);
 	n = compile("default allow\narch x86_64\n");
 	expect(n > 0 && under_filter(n, (struct call){SYS_getpid | X32, 0, 0, 0}) == -SIGSYS);
 	n = compile("default allow\nbadarch errno 71\narch x86_64\narch x86\narch x32\nerrno 1 unshare 0 masked_eq 0x04000000 0x04000000\nerrno 61 nr:469\nerrno 62 chown32 epoll_ctl_old\n");
 	expect(n > 0 && errors[0] == '\0');
-	/* A kernel without 32-bit calls kills or faults before any filter: then there is nothing to see. */
-	if (under_filter32(0, GETPID32, 0) == 255 && n > 0 && under_filter32(n, GETPID32, 0) == 0) {
+	if (calls32) {
+		expect(under_filter32(n, GETPID32, 0) == 0);
 		expect(under_filter32(n, UNSHARE32, CLONE_NEWUTS) == EPERM);
 		expect(under_filter32(n, UNSHARE32, CLONE_FS) == 0);
 		expect(under_filter32(n, 469, 0) == 61 && under_filter32(n, 212, 0) == 62);
