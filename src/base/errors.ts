@@ -42,6 +42,8 @@ export const errorCodes = {
   "container.start-failed": "failed",
   "container.stop-timeout": "failed",
   "container.attach-failed": "failed",
+  "snapshot.not-found": "notFound",
+  "snapshot.exists": "exists",
   "template.not-found": "notFound",
   "template.exists": "exists",
   "template.in-use": "wrongState",

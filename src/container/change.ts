@@ -25,6 +25,8 @@ const liveKeys = new Set([
   "ctid",
   "stop.signal",
   "stop.timeout",
+  "snapshots.every",
+  "snapshots.keep",
   "disk",
   "inodes",
 ]);

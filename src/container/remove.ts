@@ -2,9 +2,10 @@
 import { existsSync } from "node:fs";
 import { BerthError } from "../base/errors.ts";
 import { containerPaths } from "../base/paths.ts";
-import { declareIntent, discard, recover } from "./intent.ts";
+import { declareIntent } from "./intent.ts";
 import { dropLockFile, withLock } from "./lock.ts";
 import { resolveName } from "./name.ts";
+import { discard, recover } from "./recover.ts";
 import { statusOf } from "./status.ts";
 import { stopContainer } from "./stop.ts";
 import { loadConfigLeniently, loadState } from "./store.ts";

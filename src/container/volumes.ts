@@ -1,7 +1,9 @@
 /** Which volumes containers have: what a pool is checked against. */
 import type { DriverName } from "../config/storage-drivers.ts";
-import { hasIntent, recoverIdle } from "./intent.ts";
+import { hasIntent } from "./intent.ts";
+import { layerOwners } from "./layers.ts";
 import { containerNames } from "./name.ts";
+import { recoverIdle } from "./recover.ts";
 import { loadState } from "./store.ts";
 
 export type Owners = {
@@ -21,5 +23,6 @@ export async function volumeOwners(driver: DriverName): Promise<Owners> {
     .map((name) => ({ name, state: loadState(name) }))
     .filter(({ state }) => state.storage === driver)
     .map(({ name, state }) => [state.uuid, name] as const);
-  return { volumes: new Map(volumes), underWay };
+  const layers = [...layerOwners(driver)].map(([id, owners]) => [id, [...owners].join(", ")] as const);
+  return { volumes: new Map([...volumes, ...layers]), underWay };
 }
