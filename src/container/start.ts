@@ -28,7 +28,7 @@ import { templateOf } from "./templates.ts";
 const CONSOLE_LOG_SIZE = 1 << 20;
 
 /** Where berth-launch mounts what it builds a root from: in a mount namespace of its own, so all starts share the path. */
-const scratchDir = `${instance.run}/.mnt`;
+export const scratchDir = `${instance.run}/.mnt`;
 
 export const limitsOf = (config: LockedContainer["config"]): Limits => ({
   memory: config.memory,
@@ -81,8 +81,17 @@ export function releaseRuntime(name: string): void {
   rmSync(`${run}/reboot.log`, { force: true });
 }
 
+/** What the guest's root is made of. */
+export function rootRecords({ config, state }: Pick<LockedContainer, "config" | "state">): Plan {
+  return storageDriver(state.storage).rootRecords(
+    state.uuid,
+    templateOf(state).rootfs,
+    state.baseUid,
+    !config.privileged,
+  );
+}
+
 function plans({ name, config, state }: LockedContainer): { start: Plan; attach: Plan; identity: string } {
-  const template = templateOf(state);
   const subnet = config.network.mode === "none" ? undefined : subnetOf(hostConfig());
   const files = identityFiles(name, config, state, hostConfig());
   const identity = sha256(JSON.stringify(files)).slice(0, 16);
@@ -103,12 +112,7 @@ function plans({ name, config, state }: LockedContainer): { start: Plan; attach:
     eventsFile: eventsPath(),
     rebootCommand: [...ownCommand(), "start", "--by-keeper", name],
     cgroupRecords: cgroups().startRecords(name, deviceRules),
-    rootRecords: storageDriver(state.storage).rootRecords(
-      state.uuid,
-      template.rootfs,
-      state.baseUid,
-      !config.privileged,
-    ),
+    rootRecords: rootRecords({ config, state }),
     networkRecords:
       subnet === undefined || state.address === null
         ? networkRecords({ ...config.network, mode: "none" }, noFacts)
