@@ -14,11 +14,13 @@
 
 #include "clock.h"
 #include "loop.h"
+#include "userns.h"
 #include "util.h"
 
 enum { OVERLAY_WAIT_MS = 2000, OVERLAY_STEP_MS = 5, FSCONFIG_VALUE_MAX = 255 };
 
 struct work {
+	const struct plan *plan;
 	struct scratch scratch;
 	int userns, rundir;
 	bool loops_released;
@@ -96,16 +98,36 @@ static int add_loop(struct work *w, const struct plan_record *r)
 	return add_mount(w, "loop", id, mnt);
 }
 
+/* "shift=FROM" -> a user namespace to id-map by. 0 when the word is another, 1 when *userns is it. */
+static int take_shift(const struct work *w, const struct plan_arg *word, int *userns)
+{
+	static const char key[] = "shift=";
+	uint64_t from;
+	if (strncmp(word->data, key, sizeof key - 1) != 0)
+		return 0;
+	const struct plan_arg number = {word->data + sizeof key - 1, word->len - (uint32_t)(sizeof key - 1)};
+	if (!plan_u64(&number, UINT32_MAX, &from) || *userns >= 0)
+		return fail_with(EINVAL, "bind", "%s", word->data);
+	*userns = userns_shifted(w->plan, (uint32_t)from);
+	return *userns < 0 ? -1 : 1;
+}
+
 static int add_bind(struct work *w, const struct plan_record *r)
 {
 	struct mount_flags flags = {0};
-	for (uint16_t i = 2; i < r->argc; i++)
-		if (fs_flags("bind", r->args[i].data, &flags) < 0)
+	cleanup_fd int shifted = -1;
+	for (uint16_t i = 2; i < r->argc; i++) {
+		int taken = take_shift(w, &r->args[i], &shifted);
+		if (taken < 0 || (taken == 0 && fs_flags("bind", r->args[i].data, &flags) < 0))
 			return -1;
+	}
+	if (shifted >= 0 && flags.idmap)
+		return fail_with(EINVAL, "bind", "%s: idmap and shift at once", r->args[0].data);
+	flags.idmap = flags.idmap || shifted >= 0;
 	cleanup_fd int source = open_source(w, "bind", r->args[1].data);
 	if (source < 0)
 		return -1;
-	cleanup_fd int mnt = fs_clone("bind", source, "", &flags, w->userns);
+	cleanup_fd int mnt = fs_clone("bind", source, "", &flags, shifted >= 0 ? shifted : w->userns);
 	if (mnt < 0)
 		return fail_about(r->args[1].data);
 	return add_mount(w, "bind", r->args[0].data, mnt);
@@ -293,7 +315,7 @@ static int one(struct work *w, const struct plan_record *r, int *root)
 
 int fs_root(const struct plan *p, int userns, int rundir)
 {
-	struct work w = {.scratch = {.fd = -1}, .userns = userns, .rundir = rundir};
+	struct work w = {.plan = p, .scratch = {.fd = -1}, .userns = userns, .rundir = rundir};
 	cleanup_fd int root = -1;
 	int result = 0;
 	for (uint32_t i = 0; i < p->count && result == 0; i++)

@@ -44,6 +44,7 @@ export const errorCodes = {
   "container.attach-failed": "failed",
   "snapshot.not-found": "notFound",
   "snapshot.exists": "exists",
+  "container.view-failed": "failed",
   "template.not-found": "notFound",
   "template.exists": "exists",
   "template.in-use": "wrongState",

@@ -95,10 +95,7 @@ const snapshotsSchema = v.strictObject({
       "1d",
     ),
   ),
-  keep: v.optional(
-    described(countLimit(1, 100), "How many of those that it took are kept.", "7"),
-    7,
-  ),
+  keep: v.optional(described(countLimit(1, 100), "How many of those that it took are kept.", "7"), 7),
 });
 
 const keyName = (pattern: RegExp, message: string) => v.pipe(v.string(), v.regex(pattern, message));

@@ -25,7 +25,7 @@ export async function copyUpAliasesOf(container: LockedContainer): Promise<void>
           async (dir) => await copyUpAliases(root, `${dir}/upper`, `${dir}/work`, paths),
         ),
     );
-  if (status.state === "stopped") await withView(container, {}, settle);
+  if (status.state === "stopped") await withView(container, { readOnly: false }, settle);
   else await settle(`/proc/${status.init.pid}/root`);
 }
 

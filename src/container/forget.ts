@@ -9,7 +9,7 @@ const files = ["var/lib/systemd/random-seed", "var/lib/systemd/credential.secret
 /** Removes them from a stopped container. /etc/machine-id is written at its first start. */
 export async function forgetIdentity(container: LockedContainer): Promise<void> {
   if (container.state.layers.length === 0) return;
-  await withView(container, {}, async (root) =>
+  await withView(container, { readOnly: false }, async (root) =>
     withTree(root, (tree) => {
       for (const key of list(tree, sshDir).filter((file) => /^ssh_host_.*key/.test(file)))
         remove(tree, `${sshDir}/${key}`);

@@ -27,7 +27,7 @@ import { hostConfig, saveState } from "./store.ts";
 const CONSOLE_LOG_SIZE = 1 << 20;
 
 /** Where berth-launch mounts what it builds a root from: in a mount namespace of its own, so all starts share the path. */
-const scratchDir = `${instance.run}/.mnt`;
+export const scratchDir = `${instance.run}/.mnt`;
 
 export const limitsOf = (config: LockedContainer["config"]): Limits => ({
   memory: config.memory,

@@ -20,8 +20,9 @@ export const command = defineCommand({
       name,
       async (container) => await restoreSnapshot(container, snapshot),
     );
-    context.out.result({ container: name, snapshot, created: restored.created }, () =>
-      `${name}: as it was at ${restored.created}`,
+    context.out.result(
+      { container: name, snapshot, created: restored.created },
+      () => `${name}: as it was at ${restored.created}`,
     );
   },
 });

@@ -20,6 +20,9 @@ export const command = defineCommand({
     requireRoot();
     const { name, snapshot } = context.arguments;
     await withContainer(name, async (container) => await removeSnapshots(container, snapshot));
-    context.out.result({ container: name, removed: snapshot }, () => `${name}: removed ${snapshot.join(", ")}`);
+    context.out.result(
+      { container: name, removed: snapshot },
+      () => `${name}: removed ${snapshot.join(", ")}`,
+    );
   },
 });

@@ -25,9 +25,10 @@ export const command = defineCommand({
       {
         parallel: 1,
         render: (name, { taken, removed }) =>
-          [...taken.map((one) => `${name}: took ${one}`), ...removed.map((one) => `${name}: removed ${one}`)].join(
-            "\n",
-          ) || undefined,
+          [
+            ...taken.map((one) => `${name}: took ${one}`),
+            ...removed.map((one) => `${name}: removed ${one}`),
+          ].join("\n") || undefined,
       },
     );
   },
