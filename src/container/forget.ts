@@ -10,7 +10,7 @@ const files = ["var/lib/systemd/random-seed", "var/lib/systemd/credential.secret
 export async function forgetIdentity(container: LockedContainer): Promise<void> {
   if (container.state.layers.length === 0) return;
   await withView(container, { readOnly: false }, async (root) =>
-    withTree(root, (tree) => {
+    withTree(`${root}/.`, (tree) => {
       for (const key of list(tree, sshDir).filter((file) => /^ssh_host_.*key/.test(file)))
         remove(tree, `${sshDir}/${key}`);
       for (const file of files) remove(tree, file);

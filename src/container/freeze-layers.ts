@@ -42,8 +42,14 @@ export async function withFrozenLayers<T>(
   return await withCopy(container, progress, work);
 }
 
+/** A volume with more than this holds something, whatever the driver and the overlay need for themselves. */
+const SURELY_USED_INODES = 64;
+
 /** Whether the container has written nothing since its last layer, or since it was created. */
 export async function isVolumeEmpty({ state }: Pick<LockedContainer, "state">): Promise<boolean> {
+  // Spares a mount where the driver counts.
+  const { usedInodes = 0 } = storageDriver(state.storage).usage(state.uuid);
+  if (usedInodes > SURELY_USED_INODES) return false;
   return await storageDriver(state.storage).withVolume(
     state.uuid,
     async (dir) => readdirSync(`${dir}/upper`).length === 0,
