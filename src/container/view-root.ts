@@ -10,7 +10,8 @@ import { binaryPath } from "../kernel/binaries.ts";
 import { encodePlan, type Plan } from "../kernel/plan.ts";
 import { viewPlan } from "../launch/plan.ts";
 import type { LockedContainer } from "./container.ts";
-import { rootRecords, scratchDir } from "./start.ts";
+import { rootRecordsOf } from "./root.ts";
+import { scratchDir } from "./start.ts";
 import { statusOf } from "./status.ts";
 
 /** On every mount of a guest's root that the host looks into: nothing in it is a program or a device of the host's. */
@@ -82,7 +83,7 @@ function spawnView(
     baseUid: container.state.baseUid,
     runDir: run,
     scratchDir,
-    rootRecords: named(rootRecords(container), source),
+    rootRecords: named(rootRecordsOf(container), source),
   });
   const child = Bun.spawn([binaryPath("berth-launch"), "view", ...words], {
     stdio: [encodePlan(plan), "pipe", "inherit", container.lock.fd, held ? "pipe" : "ignore"],
