@@ -186,7 +186,8 @@ struct overlay {
 	struct plan_arg options[66];
 	size_t count;
 	char *lower;
-	char *all; /* comma separated, for mount(2) */
+	char *all; /* comma separated, for mount(2), which takes the source apart from the options */
+	const char *source;
 	bool longer;
 };
 
@@ -218,6 +219,7 @@ static int overlay_options(const struct plan_record *r, struct overlay *o)
 	o->all = calloc(1, room);
 	if (!o->lower || !o->all)
 		return fail("root-overlay", "memory");
+	o->source = "overlay";
 	char *at = stpcpy(o->lower, "lowerdir="), *all = o->all;
 	const char *first = at;
 	for (uint16_t i = 0; i < r->argc; i++) {
@@ -239,7 +241,10 @@ static int overlay_options(const struct plan_record *r, struct overlay *o)
 	for (size_t i = 0; i < o->count; i++) {
 		const char *eq = strchr(o->options[i].data, '=');
 		o->longer = o->longer || (eq && strlen(eq + 1) > FSCONFIG_VALUE_MAX);
-		all = stpcpy(stpcpy(all, i ? "," : ""), o->options[i].data);
+		if (strncmp(o->options[i].data, "source=", 7) == 0)
+			o->source = o->options[i].data + 7;
+		else
+			all = stpcpy(stpcpy(all, all > o->all ? "," : ""), o->options[i].data);
 	}
 	return 0;
 }
@@ -252,7 +257,7 @@ static int mount_overlay(const struct work *w, const struct overlay *o)
 		return fs_make("root-overlay", "overlay", o->options, o->count, 0);
 	if (mkdirat(w->scratch.fd, ".root", 0700) < 0 && errno != EEXIST)
 		return fail("root-overlay", "SCRATCH");
-	if (mount("overlay", ".root", "overlay", 0, o->all) < 0)
+	if (mount(o->source, ".root", "overlay", 0, o->all) < 0)
 		return fail("root-overlay", "overlay with many layers");
 	return fs_clone("root-overlay", AT_FDCWD, ".root", &none, -1);
 }

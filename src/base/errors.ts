@@ -43,6 +43,8 @@ export const errorCodes = {
   "container.stop-timeout": "failed",
   "container.attach-failed": "failed",
   "container.view-failed": "failed",
+  "container.mounted": "wrongState",
+  "container.not-mounted": "wrongState",
   "template.not-found": "notFound",
   "template.exists": "exists",
   "template.in-use": "wrongState",

@@ -28,6 +28,8 @@ export const commandTable: CommandTable = [
       exec: () => import("./commands/exec.ts"),
       enter: () => import("./commands/enter.ts"),
       console: () => import("./commands/console.ts"),
+      mount: () => import("./commands/mount.ts"),
+      umount: () => import("./commands/umount.ts"),
     },
   },
   {

@@ -10,6 +10,7 @@ import { binaryPath } from "../kernel/binaries.ts";
 import { encodePlan, type Plan } from "../kernel/plan.ts";
 import { viewPlan } from "../launch/plan.ts";
 import type { LockedContainer } from "./container.ts";
+import { refuseMounted } from "./mounted.ts";
 import { rootRecordsOf } from "./root.ts";
 import { scratchDir } from "./start.ts";
 import { statusOf } from "./status.ts";
@@ -26,7 +27,7 @@ export async function withView<T>(
   options: { readonly readOnly: boolean },
   work: (root: string) => Promise<T>,
 ): Promise<T> {
-  refuseRunning(container.name);
+  refuseInUse(container);
   const words = ["--attributes", [...viewAttributes, ...(options.readOnly ? ["ro"] : [])].join(",")];
   const view = spawnView(container, words, true);
   try {
@@ -38,27 +39,30 @@ export async function withView<T>(
   }
 }
 
-/** Attaches the container's root at `dir` in the host's mount table, where it stays. */
+/** Attaches the container's root at `dir` in the host's mount table, where it stays and is known by `source`. */
 export async function attachView(
   container: LockedContainer,
   dir: string,
-  attributes: readonly string[],
   source: string,
+  attributes: readonly string[],
 ): Promise<void> {
+  refuseInUse(container);
   const view = spawnView(container, ["--attributes", attributes.join(","), "--at", dir], false, source);
   await verdict(container.name, view);
   await view.exited;
 }
 
-/** Refuses a container that runs: two mounts of one upper directory would damage it. */
-function refuseRunning(name: string): void {
+/** Two mounts of one upper directory would damage it. */
+function refuseInUse(container: LockedContainer): void {
+  const { name } = container;
   const status = statusOf(name);
-  if (status.state === "stopped") return;
-  throw new BerthError(
-    "container.running",
-    `container ${name} is running`,
-    `its root is /proc/${status.init.pid}/root; \`berth exec ${name}\` runs a command in it`,
-  );
+  if (status.state !== "stopped")
+    throw new BerthError(
+      "container.running",
+      `container ${name} is running`,
+      `its root is /proc/${status.init.pid}/root; \`berth exec ${name}\` runs a command in it`,
+    );
+  refuseMounted(container);
 }
 
 type View = {
