@@ -186,8 +186,10 @@ struct overlay {
 	struct plan_arg options[66];
 	size_t count;
 	char *lower;
-	char *all; /* comma separated, for mount(2) */
+	char *all; /* comma separated, for mount(2), which takes the source apart from the options */
+	const char *source;
 	bool longer;
+	bool writable; /* has an upper directory */
 };
 
 static void overlay_free(struct overlay *o)
@@ -218,6 +220,7 @@ static int overlay_options(const struct plan_record *r, struct overlay *o)
 	o->all = calloc(1, room);
 	if (!o->lower || !o->all)
 		return fail("root-overlay", "memory");
+	o->source = "overlay";
 	char *at = stpcpy(o->lower, "lowerdir="), *all = o->all;
 	const char *first = at;
 	for (uint16_t i = 0; i < r->argc; i++) {
@@ -229,6 +232,7 @@ static int overlay_options(const struct plan_record *r, struct overlay *o)
 			at = append_path(at, option + key + 1, true);
 			continue;
 		}
+		o->writable = o->writable || strncmp(option, "upperdir=", 9) == 0;
 		if (option[key] == '=')
 			append_path(option + key + 1, option + key + 1, false);
 		o->options[o->count++] = (struct plan_arg){option, (uint32_t)strlen(option)};
@@ -239,7 +243,10 @@ static int overlay_options(const struct plan_record *r, struct overlay *o)
 	for (size_t i = 0; i < o->count; i++) {
 		const char *eq = strchr(o->options[i].data, '=');
 		o->longer = o->longer || (eq && strlen(eq + 1) > FSCONFIG_VALUE_MAX);
-		all = stpcpy(stpcpy(all, i ? "," : ""), o->options[i].data);
+		if (strncmp(o->options[i].data, "source=", 7) == 0)
+			o->source = o->options[i].data + 7;
+		else
+			all = stpcpy(stpcpy(all, all > o->all ? "," : ""), o->options[i].data);
 	}
 	return 0;
 }
@@ -252,7 +259,7 @@ static int mount_overlay(const struct work *w, const struct overlay *o)
 		return fs_make("root-overlay", "overlay", o->options, o->count, 0);
 	if (mkdirat(w->scratch.fd, ".root", 0700) < 0 && errno != EEXIST)
 		return fail("root-overlay", "SCRATCH");
-	if (mount("overlay", ".root", "overlay", 0, o->all) < 0)
+	if (mount(o->source, ".root", "overlay", 0, o->all) < 0)
 		return fail("root-overlay", "overlay with many layers");
 	return fs_clone("root-overlay", AT_FDCWD, ".root", &none, -1);
 }
@@ -275,7 +282,7 @@ static int root_overlay(struct work *w, const struct plan_record *r)
 		(void)fail_about("its upper directory belongs to other lower directories than these");
 	if (chdir("/") < 0 || root < 0)
 		return -1;
-	return check_writable(root) < 0 ? -1 : take_fd(&root);
+	return o.writable && check_writable(root) < 0 ? -1 : take_fd(&root);
 }
 
 static int root_bind(struct work *w, const struct plan_record *r)

@@ -45,6 +45,8 @@ export const errorCodes = {
   "snapshot.not-found": "notFound",
   "snapshot.exists": "exists",
   "container.view-failed": "failed",
+  "container.mounted": "wrongState",
+  "container.not-mounted": "wrongState",
   "template.not-found": "notFound",
   "template.exists": "exists",
   "template.in-use": "wrongState",

@@ -31,6 +31,8 @@ export const commandTable: CommandTable = [
       exec: () => import("./commands/exec.ts"),
       enter: () => import("./commands/enter.ts"),
       console: () => import("./commands/console.ts"),
+      mount: () => import("./commands/mount.ts"),
+      umount: () => import("./commands/umount.ts"),
     },
   },
   {
@@ -55,6 +57,7 @@ export const commandTable: CommandTable = [
           create: () => import("./commands/snapshot-create.ts"),
           ls: () => import("./commands/snapshot-ls.ts"),
           restore: () => import("./commands/snapshot-restore.ts"),
+          mount: () => import("./commands/snapshot-mount.ts"),
           rm: () => import("./commands/snapshot-rm.ts"),
           run: () => import("./commands/snapshot-run.ts"),
         },

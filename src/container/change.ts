@@ -9,6 +9,7 @@ import { cgroups } from "../resources/cgroup.ts";
 import { storageDriver } from "../storage/drivers.ts";
 import type { LockedContainer } from "./container.ts";
 import { clearIntent, declareIntent } from "./intent.ts";
+import { refuseMounted } from "./mounted.ts";
 import { checkNumber } from "./name.ts";
 import { checkAddress } from "./network.ts";
 import { limitsOf } from "./start.ts";
@@ -92,10 +93,11 @@ async function applyText(
 }
 
 async function resize(
-  { name, state, config }: LockedContainer,
+  container: LockedContainer,
   after: { text: string; value: ContainerConfig },
   running: boolean,
 ): Promise<void> {
+  const { name, state, config } = container;
   const driver = storageDriver(state.storage);
   if (running && !driver.resizesLive) {
     throw new BerthError(
@@ -104,6 +106,7 @@ async function resize(
       `berth stop ${name} first`,
     );
   }
+  if (!driver.resizesLive) refuseMounted(container);
   if (after.value.inodes !== config.inodes && driver.name === "image") {
     throw new BerthError(
       "storage.failed",

@@ -7,6 +7,8 @@ import { type LockedContainer, mustBeStopped } from "./container.ts";
 import { replaceVolume, unfreezeUnused } from "./exchange.ts";
 import { isVolumeEmpty, withFrozenLayers } from "./freeze-layers.ts";
 import { sweepLayers } from "./layers.ts";
+import { atPlace } from "./mount.ts";
+import { mountSource, refuseMountedSnapshots } from "./mounted.ts";
 import {
   checkSnapshotName,
   dropSnapshot,
@@ -16,6 +18,7 @@ import {
   saveSnapshot,
 } from "./snapshots.ts";
 import { statusOf } from "./status.ts";
+import { attachLayers, viewAttributes } from "./view-root.ts";
 
 export type SnapshotRequest = {
   readonly name: string;
@@ -70,10 +73,34 @@ export async function restoreSnapshot(container: LockedContainer, snapshotName: 
   return snapshot;
 }
 
+/** Mounts a snapshot's tree on the host, read-only, at `dir` or a place of berth's own; gives the place. */
+export async function mountSnapshot(
+  container: LockedContainer,
+  snapshotName: string,
+  dir: string | undefined,
+): Promise<string> {
+  const { layers, name } = findSnapshot(container.name, snapshotName);
+  refuseMountedSnapshots(container, [name]);
+  if (layers.length === 0)
+    throw new BerthError(
+      "storage.failed",
+      `snapshot ${name} of container ${container.name} holds nothing: it was taken before the container had written anything`,
+      "its files are those of the template",
+    );
+  return await atPlace(container.name, name, dir, async (place) => {
+    await attachLayers(container, layers, place, mountSource(container.state.uuid, name), [
+      ...viewAttributes,
+      "nosymfollow",
+    ]);
+  });
+}
+
 /** Removes snapshots, and the layers that nobody has any more. */
 export async function removeSnapshots(container: LockedContainer, names: readonly string[]): Promise<void> {
   const { name } = container;
-  for (const snapshot of names.map((word) => findSnapshot(name, word))) dropSnapshot(name, snapshot.name);
+  const snapshots = names.map((word) => findSnapshot(name, word));
+  refuseMountedSnapshots(container, names);
+  for (const snapshot of snapshots) dropSnapshot(name, snapshot.name);
   if (statusOf(name).state === "stopped")
     await unfreezeUnused(container, async () => await isVolumeEmpty(container));
   await sweepLayers();

@@ -18,6 +18,7 @@ import type { Limits } from "../resources/limits.ts";
 import type { LockedContainer } from "./container.ts";
 import { identityFiles } from "./identity.ts";
 import type { ContainerLock } from "./lock.ts";
+import { refuseMounted } from "./mounted.ts";
 import { checkAddress, reconcileNetwork } from "./network.ts";
 import { rootRecordsOf } from "./root.ts";
 import { statusOf } from "./status.ts";
@@ -47,6 +48,7 @@ export async function startContainer(container: LockedContainer): Promise<number
       `berth restart ${name}`,
     );
   }
+  refuseMounted(container);
   releaseRuntime(name);
   const state = await reconcileNetwork(container);
   const { attach, start, identity } = plans({ ...container, state });
