@@ -45,6 +45,13 @@ export async function createContainer(name: string, options: CreateOptions): Pro
   return await makeContainer(name, text, { template: template.digest, storage, layers: [] });
 }
 
+export const nameTaken = (name: string): BerthError =>
+  new BerthError(
+    "container.exists",
+    `there is a container ${name} already`,
+    "choose another name, or `berth rm` it first",
+  );
+
 /** What a new container lies on. */
 export type Ground = Pick<ContainerState, "template" | "storage" | "layers">;
 
@@ -60,13 +67,7 @@ export async function makeContainer(
   const config = parseContainerConfig(text, `settings of ${name}`).value;
   checkNumber(name, config.ctid);
   return await withLock(name, async (lock) => {
-    if (await recover(lock)) {
-      throw new BerthError(
-        "container.exists",
-        `there is a container ${name} already`,
-        "choose another name, or `berth rm` it first",
-      );
-    }
+    if (await recover(lock)) throw nameTaken(name);
     const uuid = crypto.randomUUID();
     makeDirs(`${instance.lib}/containers`);
     mkdirSync(containerPaths(name).dir, { mode: 0o700 });

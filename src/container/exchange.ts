@@ -7,6 +7,7 @@ import { BerthError } from "../base/errors.ts";
 import { xattrsOf } from "../kernel/xattr.ts";
 import type { Layer, VolumeLimits } from "../storage/driver.ts";
 import { storageDriver } from "../storage/drivers.ts";
+import { removeDirectory } from "../storage/remove.ts";
 import type { LockedContainer } from "./container.ts";
 import { clearIntent, declareIntent, type IntentOf } from "./intent.ts";
 import { layerOwners, MOST_LAYERS, newLayerId, sweepLayers } from "./layers.ts";
@@ -39,6 +40,7 @@ export async function freezeVolume<T>(
   const intent: IntentOf<"freeze"> = { operation: "freeze", uuid, storage, layers: [layer] };
   declareIntent(name, intent);
   try {
+    await forgetIndex({ id: uuid, storage });
     await driver.seal(uuid);
     await driver.rename(uuid, layer.id);
     await driver.create(uuid, volumeLimits(container));
@@ -51,6 +53,14 @@ export async function freezeVolume<T>(
     await undoFreeze(name, intent);
     throw error;
   }
+}
+
+/**
+ * Removes the overlay's own notes beside an upper directory that becomes a layer. They hold a second link to each of its
+ * files, which guests would see as one, and are tied to the file system's UUID; an upper directory does without.
+ */
+export async function forgetIndex({ id, storage }: Pick<Layer, "id" | "storage">): Promise<void> {
+  await storageDriver(storage).withVolume(id, async (dir) => await removeDirectory(`${dir}/work`));
 }
 
 /** Takes a freeze back, unless a snapshot or another container has taken to the layer: then it stands. */
