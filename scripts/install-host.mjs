@@ -28,7 +28,8 @@ const completions = {
 };
 
 /** Where systemd looks for units of programs that the system did not bring; only the usual prefix has such a place. */
-const units = prefix === "/usr/local" && existsSync("/run/systemd/system") ? "/etc/systemd/system" : undefined;
+const units =
+  prefix === "/usr/local" && existsSync("/run/systemd/system") ? "/etc/systemd/system" : undefined;
 const timer = "berth-snapshot.timer";
 
 if (words.includes("--uninstall")) uninstall();
@@ -57,7 +58,9 @@ function install() {
 /** `berth snapshot run` every ten minutes: it does nothing where no container asks for it. */
 function installTimer() {
   if (units === undefined) {
-    say("no systemd timer set up: run `berth snapshot run` by cron where containers have snapshots.every set");
+    say(
+      "no systemd timer set up: run `berth snapshot run` by cron where containers have snapshots.every set",
+    );
     return;
   }
   for (const unit of [timer, "berth-snapshot.service"])
