@@ -29,7 +29,7 @@ static const char *name_of(struct chance *c)
 static int some_dir(struct chance *c, int root)
 {
 	int at = dup(root);
-	for (uint32_t steps = draw(c, 4); steps > 0; steps--) {
+	for (uint32_t steps = draw(c, 5); steps > 0; steps--) {
 		int next = openat(at, name_of(c), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 		if (next < 0)
 			continue;
@@ -148,7 +148,10 @@ void mutate(struct chance *c, int root)
 		mknodat(dir, name, draw(c, 2) ? S_IFIFO | 0640 : S_IFSOCK | 0755, 0);
 		break;
 	case 12:
-		remove_below(dir, name);
+		if (draw(c, 3) == 0)
+			remove_below(dir, name);
+		else
+			unlinkat(dir, name, 0);
 		break;
 	case 13:
 		change_metadata(c, dir, name);
