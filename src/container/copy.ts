@@ -47,11 +47,17 @@ export async function copy(job: Job, options: CopyOptions, progress: Progress): 
   return counts;
 }
 
+/** How often a copy looks up from its work, in milliseconds. */
+const LOOK_MS = 50;
+
 /** Lets Ctrl-C and the guest's end be heard between pieces. */
 function stepper(root: GuestRoot, progress: Progress): Rules["step"] {
   let done = 0;
+  let looked = performance.now();
   return async (bytes) => {
     done += bytes;
+    if (performance.now() - looked < LOOK_MS) return;
+    looked = performance.now();
     progress.emit({ type: "advance", label: "copying", done, total: undefined, unit: "bytes" });
     await new Promise((resolve) => setImmediate(resolve));
     if (progress.signal.aborted)

@@ -14,7 +14,7 @@ export type ScriptOptions = Omit<AttachOptions, "script"> & {
 /** The interpreter that the first line names, and its argument as the kernel takes it: all the rest of the line. */
 export function interpreterOf(head: Uint8Array): readonly string[] {
   const line = Buffer.from(head).toString("latin1").split("\n", 1)[0] ?? "";
-  const [, program, argument] = /^#![ \t]*(\S+)(?:[ \t]+(.*?))?[ \t]*$/.exec(line) ?? [];
+  const [, program, argument] = /^#![ \t]*([^ \t]+)(?:[ \t]+(.*?))?[ \t]*$/s.exec(line) ?? [];
   if (program === undefined) return ["/bin/sh"];
   return [program, ...(argument === undefined || argument === "" ? [] : [argument])].map((word) =>
     Buffer.from(word, "latin1").toString(),

@@ -4,7 +4,6 @@ import { formatSize } from "../../base/units.ts";
 import { parseJob } from "../../container/copy/sides.ts";
 import { type CopyResult, copy } from "../../container/copy.ts";
 import { defineCommand } from "../framework/command.ts";
-import { visible } from "../framework/escape.ts";
 
 export const command = defineCommand({
   name: "cp",
@@ -39,8 +38,7 @@ export const command = defineCommand({
     const ids = { uid: idOf("--uid", uid), gid: idOf("--gid", gid), mode: modeOf(mode) };
     requireRoot();
     const result = await copy(job, { follow, archive, ...ids }, context.progress);
-    for (const path of result.skipped)
-      context.progress.emit({ type: "warning", text: `${visible(path)}: left out` });
+    for (const path of result.skipped) context.progress.emit({ type: "warning", text: `${path}: left out` });
     if (job.target === "-") return;
     context.out.result(result, () => (context.quiet ? undefined : summary(result)));
   },
@@ -55,7 +53,7 @@ function summary({ files, directories, links, bytes }: CopyResult): string {
   const words = parts
     .filter(([count]) => count > 0)
     .map(([count, one, many = `${one}s`]) => `${count} ${count === 1 ? one : many}`);
-  return `copied ${words.join(", ") || "nothing"}, ${formatSize(bytes)}`;
+  return `copied ${words.join(", ") || "nothing"}, ${bytes < 1024 ? `${bytes} bytes` : formatSize(bytes)}`;
 }
 
 /** As many ids as a container has. */

@@ -19,6 +19,7 @@ import {
   writeSync,
 } from "node:fs";
 import { asBerthError, BerthError, describeErrno, errnoOf } from "../../base/errors.ts";
+import { nextData } from "../../kernel/fd.ts";
 import { type Resolve, tryOpenat2 } from "../../kernel/openat2.ts";
 import { startTime } from "../../kernel/process.ts";
 import { writeAll } from "../../kernel/terminal.ts";
@@ -74,7 +75,6 @@ export const createFile = (place: Place): number =>
   );
 
 const CHUNK = 1 << 18;
-const zeros = Buffer.alloc(CHUNK);
 
 /**
  * Copies at most `limit` bytes; `step` is told of each piece and may end it by throwing. Holes stay holes: a guest's
@@ -88,16 +88,17 @@ export async function copyContent(
 ): Promise<number> {
   const chunk = Buffer.alloc(CHUNK);
   let length = 0;
+  let written = 0;
   while (length < limit) {
-    const count = readSync(from, chunk, 0, Math.min(CHUNK, limit - length), null);
+    length = Math.min(nextData(from, length), limit);
+    const count = readSync(from, chunk, 0, Math.min(CHUNK, limit - length), length);
     if (count === 0) break;
-    const hole = chunk.subarray(0, count).equals(zeros.subarray(0, count));
-    for (let done = hole ? count : 0; done < count; )
-      done += writeSync(to, chunk, done, count - done, length + done);
+    for (let done = 0; done < count; ) done += writeSync(to, chunk, done, count - done, length + done);
     length += count;
+    written = length;
     await step(count);
   }
-  ftruncateSync(to, length);
+  if (length > written) ftruncateSync(to, length);
   return length;
 }
 

@@ -42,7 +42,7 @@ const failure = (path: string, why: string, hint = ""): BerthError =>
 export function openSource(side: Opener, path: string, follow: boolean): number {
   const opened = side.open(path, O_PATH | (follow ? 0 : constants.O_NOFOLLOW));
   if ("fd" in opened) return opened.fd;
-  throw failure(side.named(path), describeErrno(opened.errno));
+  throw failure(side.named(path), describeErrno(opened.errno), "look at the path, and at the links in it");
 }
 
 /** Where a copy goes: into a directory that is there, or to a new name in one. */

@@ -1,7 +1,8 @@
 /** Copying an entry with all that is below it, from descriptor to descriptor. */
 import { closeSync, constants, fstatSync, mkdirSync, openSync, type Stats, symlinkSync } from "node:fs";
 import { BerthError } from "../../base/errors.ts";
-import { chownFd, O_PATH, type Resolve, targetOf, tryOpenat2 } from "../../kernel/openat2.ts";
+import { chownFd, targetOf } from "../../kernel/fd.ts";
+import { O_PATH, type Resolve, tryOpenat2 } from "../../kernel/openat2.ts";
 import {
   type Attributes,
   anchored,
@@ -118,7 +119,7 @@ async function eachChild(
 ): Promise<void> {
   for (const name of namesIn(dir)) {
     await rules.step(0);
-    const childPath = `${path === "/" ? "" : path}/${Buffer.from(name).toString()}`;
+    const childPath = `${path.replace(/\/$/, "")}/${Buffer.from(name).toString()}`;
     const opened = tryOpenat2(dir, name, O_PATH | constants.O_NOFOLLOW, rules.fromResolve);
     if (!("fd" in opened)) {
       counts.skipped.push(childPath); // gone meanwhile, or another file system
