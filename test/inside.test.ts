@@ -270,7 +270,9 @@ describe("cp", () => {
       await inside(name, "mkdir -p /root/odd; mkfifo /root/odd/pipe; echo x > /root/odd/file");
       await refused("host.io", "cp", `${name}:/root/odd/pipe`, `${host}/never`);
       await refused("usage.bad-argument", "cp", `${name}:/root/odd/pipe`, "-");
-      if (name === "live") await refused("host.io", "cp", "live:/dev/zero", `${host}/never`);
+      if (name === "live")
+        for (const path of ["/dev/zero", "/proc/version", "/proc/1/root/etc/passwd"])
+          await refused("host.io", "cp", `live:${path}`, `${host}/never`);
       const { skipped } = await world.json<{ skipped: string[] }>(
         "cp",
         `${name}:/root/odd`,
