@@ -19,7 +19,7 @@
 enum { OVERLAY_WAIT_MS = 2000, OVERLAY_STEP_MS = 5, FSCONFIG_VALUE_MAX = 255 };
 
 struct work {
-	struct scratch scratch;
+	struct scratch *scratch;
 	int userns, rundir;
 	bool loops_released;
 };
@@ -27,28 +27,28 @@ struct work {
 static int make_scratch(struct work *w, const char *path)
 {
 	static const struct plan_arg options[] = {{"source=berth", 12}, {"mode=0700", 9}, {"size=64k", 8}};
-	if (w->scratch.fd >= 0)
+	if (w->scratch->fd >= 0)
 		return fail_with(EEXIST, "scratch", "%s: given twice", path);
 	cleanup_fd int mnt = fs_make("scratch", "tmpfs", options, 3, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
 	if (mnt < 0)
 		return -1;
 	if (move_mount(mnt, "", AT_FDCWD, path, MOVE_MOUNT_F_EMPTY_PATH) < 0)
 		return fail("scratch", "%s", path);
-	w->scratch.path = path;
-	w->scratch.fd = take_fd(&mnt);
+	w->scratch->path = path;
+	w->scratch->fd = take_fd(&mnt);
 	return 0;
 }
 
 /* Attaches a detached mount as SCRATCH/id. */
 static int add_mount(struct work *w, const char *step, const char *id, int mnt)
 {
-	if (w->scratch.fd < 0)
+	if (w->scratch->fd < 0)
 		return fail_with(EINVAL, step, "%s: the plan has no scratch directory", id);
 	if (*id == '\0' || strchr(id, '/') || *id == '.')
 		return fail_with(EINVAL, step, "%s: not an id", id);
-	if (mkdirat(w->scratch.fd, id, 0700) < 0)
+	if (mkdirat(w->scratch->fd, id, 0700) < 0)
 		return fail(step, "@%s", id);
-	cleanup_fd int at = openat(w->scratch.fd, id, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	cleanup_fd int at = openat(w->scratch->fd, id, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (at < 0)
 		return fail(step, "@%s", id);
 	return fs_attach(step, mnt, at, id);
@@ -58,8 +58,17 @@ static int add_mount(struct work *w, const char *step, const char *id, int mnt)
 static int open_source(const struct work *w, const char *step, const char *source)
 {
 	int fd = *source != '@' ? open(source, O_PATH | O_CLOEXEC)
-				: open_in_root(w->scratch.fd, source + 1, O_PATH, 0);
+				: open_in_root(w->scratch->fd, source + 1, O_PATH, 0);
 	return fd < 0 ? fail(step, "%s", source) : fd;
+}
+
+static bool has_word(const char *list, const char *word)
+{
+	size_t len = strlen(word);
+	for (; *list; list += strcspn(list, ","), list += *list == ',')
+		if (strncmp(list, word, len) == 0 && (list[len] == ',' || list[len] == '\0'))
+			return true;
+	return false;
 }
 
 static int add_loop(struct work *w, const struct plan_record *r)
@@ -85,7 +94,8 @@ static int add_loop(struct work *w, const struct plan_record *r)
 		ro = ro || strcmp(word, "ro") == 0;
 		list[n++] = (struct plan_arg){word, (uint32_t)strlen(word)};
 	}
-	cleanup_fd int loop = loop_bind(w->rundir, image, strcmp(r->args[4].data, "dio") == 0, ro, device);
+	const struct loop_how how = {.direct_io = has_word(r->args[4].data, "dio"), .shared = has_word(r->args[4].data, "shared"), .read_only = ro};
+	cleanup_fd int loop = loop_bind(w->rundir, image, how, device);
 	if (loop < 0)
 		return -1;
 	snprintf(source, sizeof source, "source=%s", device);
@@ -119,9 +129,9 @@ static int owned_dir(struct work *w, const struct plan_record *r)
 	if (*path != '@' || !plan_octal(&r->args[1], 07777, &mode) || !plan_u64(&r->args[2], UINT32_MAX - 1, &uid) ||
 	    !plan_u64(&r->args[3], UINT32_MAX - 1, &gid))
 		return fail_with(EINVAL, "owned-dir", "%s: bad arguments", path);
-	if (w->scratch.fd < 0)
+	if (w->scratch->fd < 0)
 		return fail_with(EINVAL, "owned-dir", "the plan has no scratch directory");
-	cleanup_fd int parent = fs_parent("owned-dir", w->scratch.fd, path + 1, &base);
+	cleanup_fd int parent = fs_parent("owned-dir", w->scratch->fd, path + 1, &base);
 	if (parent < 0)
 		return -1;
 	if (mkdirat(parent, base, 0700) < 0 && errno != EEXIST)
@@ -228,7 +238,7 @@ static int mount_overlay(const struct work *w, const struct overlay *o)
 	static const struct mount_flags none;
 	if (!o->longer)
 		return fs_make("root-overlay", "overlay", o->options, o->count, 0);
-	if (mkdirat(w->scratch.fd, ".root", 0700) < 0 && errno != EEXIST)
+	if (mkdirat(w->scratch->fd, ".root", 0700) < 0 && errno != EEXIST)
 		return fail("root-overlay", "SCRATCH");
 	if (mount("overlay", ".root", "overlay", 0, o->all) < 0)
 		return fail("root-overlay", "overlay with many layers");
@@ -240,7 +250,7 @@ static int root_overlay(struct work *w, const struct plan_record *r)
 	__attribute__((cleanup(overlay_free))) struct overlay o = {0};
 	if (overlay_options(r, &o) < 0)
 		return -1;
-	if (w->scratch.fd >= 0 && fchdir(w->scratch.fd) < 0)
+	if (w->scratch->fd >= 0 && fchdir(w->scratch->fd) < 0)
 		return fail("root-overlay", "SCRATCH");
 	/* EBUSY: the previous mount of this upper directory is still on its way out. */
 	uint64_t deadline = clock_us() + OVERLAY_WAIT_MS * 1000ULL;
@@ -291,16 +301,28 @@ static int one(struct work *w, const struct plan_record *r, int *root)
 	}
 }
 
-int fs_root(const struct plan *p, int userns, int rundir)
+int fs_source(const char *step, const struct scratch *scratch, const char *source)
 {
-	struct work w = {.scratch = {.fd = -1}, .userns = userns, .rundir = rundir};
+	int fd = *source == '@' ? open_in_root(scratch->fd, source + 1, O_PATH, 0) : open_in_root(AT_FDCWD, source, O_PATH, 0);
+	return fd < 0 ? fail(step, "%s", source) : fd;
+}
+
+int fs_scratch_drop(struct scratch *scratch)
+{
+	close_fd(&scratch->fd);
+	if (scratch->path && umount2(scratch->path, MNT_DETACH) < 0)
+		return fail("scratch", "%s: unmount", scratch->path);
+	scratch->path = NULL;
+	return 0;
+}
+
+int fs_root(const struct plan *p, int userns, int rundir, struct scratch *scratch)
+{
+	struct work w = {.scratch = scratch, .userns = userns, .rundir = rundir};
 	cleanup_fd int root = -1;
 	int result = 0;
 	for (uint32_t i = 0; i < p->count && result == 0; i++)
 		result = one(&w, &p->records[i], &root);
-	close_fd(&w.scratch.fd);
-	if (w.scratch.path && umount2(w.scratch.path, MNT_DETACH) < 0 && result == 0)
-		return fail("scratch", "%s: unmount", w.scratch.path);
 	if (result == 0 && root < 0)
 		return fail_with(EINVAL, "plan", "no root file system");
 	return result < 0 ? -1 : take_fd(&root);

@@ -37,6 +37,7 @@ struct start {
 	struct keeper keeper;
 	int sock;   /* to the guest-to-be */
 	int userns; /* of the guest, -1 without one */
+	struct scratch scratch; /* what mounts are made from, until all are made */
 	bool adopts; /* the guest runs already */
 };
 
@@ -273,9 +274,12 @@ static int make_bind(struct start *s, const struct plan_record *r)
 	}
 	if (fs_flags("bind-host", r->args[2].data, &flags) < 0)
 		return -1;
-	cleanup_fd int mnt = fs_clone("bind-host", AT_FDCWD, r->args[0].data, &flags, s->userns);
-	if (mnt < 0)
+	cleanup_fd int source = fs_source("bind-host", &s->scratch, r->args[0].data);
+	if (source < 0)
 		return -1;
+	cleanup_fd int mnt = fs_clone("bind-host", source, "", &flags, s->userns);
+	if (mnt < 0)
+		return fail_about(r->args[0].data);
 	if (flags.set && s->userns >= 0 && fs_lock("bind-host", mnt, s->userns) < 0)
 		return fail_about(r->args[0].data);
 	return take_fd(&mnt);
@@ -283,7 +287,7 @@ static int make_bind(struct start *s, const struct plan_record *r)
 
 static int give_root(struct start *s)
 {
-	cleanup_fd int root = fs_root(&s->plan, s->userns, s->keeper.rundir);
+	cleanup_fd int root = fs_root(&s->plan, s->userns, s->keeper.rundir, &s->scratch);
 	if (root < 0)
 		return -1;
 	trace("root");
@@ -305,7 +309,7 @@ static int give_binds(struct start *s)
 		if (send_fd(s->sock, mnt) < 0)
 			return child_gone(s);
 	}
-	return 0;
+	return fs_scratch_drop(&s->scratch);
 }
 
 static int let_go(struct start *s)
@@ -487,7 +491,7 @@ static _Noreturn void become_keeper(struct start *s, int decided)
 
 static int keep_main(int argc, char **argv, bool adopts)
 {
-	static struct start s = {.keeper = KEEPER_INIT, .sock = -1, .userns = -1};
+	static struct start s = {.keeper = KEEPER_INIT, .sock = -1, .userns = -1, .scratch = {.fd = -1}};
 	int decided = -1;
 	s.adopts = adopts;
 	bool sealed = argc == 2 && strcmp(argv[1], "--sealed") == 0;
