@@ -8,9 +8,9 @@ const PATH = ["mounts"];
 /** Adds a mount in its short form, in the place of one with the same target. */
 export function putMount(document: Document, text: string): void {
   const list = listOf(document);
-  if (list === undefined) return document.setIn(PATH, [text]);
-  const place = indexOf(list, document, splitMount(text)?.target);
-  if (place < 0) list.add(document.createNode(text));
+  const place = list === undefined ? -1 : indexOf(list, document, splitMount(text)?.target);
+  if (list === undefined) document.setIn(PATH, [text]);
+  else if (place < 0) list.add(document.createNode(text));
   else list.set(place, document.createNode(text));
 }
 

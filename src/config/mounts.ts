@@ -1,5 +1,6 @@
 /** The setting `mounts`: directories and files of the host, and volumes, that a container sees at places of its own. */
 import * as v from "valibot";
+import { isPlainName } from "../base/plain-name.ts";
 import { plainText } from "./values.ts";
 
 /** Options of a mount; mount(8)'s words where it has one. */
@@ -49,7 +50,7 @@ const isPlainPath = (path: string): boolean =>
   trimmed(path)
     .slice(1)
     .split("/")
-    .every((part, at, parts) => part !== "." && part !== ".." && (part !== "" || parts.length === 1));
+    .every((part, _, parts) => part !== "." && part !== ".." && (part !== "" || parts.length === 1));
 
 const NOT_A_MOUNT =
   "it is not a mount; write SOURCE:TARGET or SOURCE:TARGET:OPTIONS, such as /srv/data:/data:ro, or {source: , target: , options: }";
@@ -85,7 +86,7 @@ const source = v.pipe(
   plainText(4096),
   v.transform(trimmed),
   v.check(
-    (text) => isPlainPath(text) || /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/.test(text),
+    (text) => isPlainPath(text) || isPlainName(text),
     "it is neither an absolute path without . and .. nor the name of a volume",
   ),
 );

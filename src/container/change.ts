@@ -7,8 +7,10 @@ import { type ConfigChanges, changeConfig } from "../config/parse.ts";
 import type { ContainerConfig } from "../config/schema.ts";
 import { cgroups } from "../resources/cgroup.ts";
 import { storageDriver } from "../storage/drivers.ts";
+import { withVolumeLocks } from "../storage/volumes.ts";
 import type { LockedContainer } from "./container.ts";
 import { clearIntent, declareIntent } from "./intent.ts";
+import { checkMounts, mountWarnings, volumesOf } from "./mounts.ts";
 import { checkNumber } from "./name.ts";
 import { checkAddress } from "./network.ts";
 import { limitsOf } from "./start.ts";
@@ -32,6 +34,8 @@ const liveKeys = new Set([
 export type ChangeResult = {
   /** Keys that take effect at the next start only. */
   readonly atNextStart: readonly string[];
+  /** What the operator should know of the new settings. */
+  readonly warnings: readonly string[];
 };
 
 /** Applies changes, given as a person writes them. On any fault nothing has changed. */
@@ -43,7 +47,7 @@ export async function changeContainer(
   const before = readFileSync(file, "utf8");
   const after = changeConfig(before, file, changes);
   refuseFixed(container, after.value);
-  return await applyText(container, before, after);
+  return await withVolumeLocks(volumesOf(after.value), () => applyText(container, before, after));
 }
 
 /** Takes a whole new text of config.yaml, as an editor left it. */
@@ -51,7 +55,9 @@ export async function replaceConfig(container: LockedContainer, text: string): P
   const file = containerPaths(container.name).config;
   const after = changeConfig(text, file, []);
   refuseFixed(container, after.value);
-  return await applyText(container, readFileSync(file, "utf8"), { text, value: after.value });
+  return await withVolumeLocks(volumesOf(after.value), () =>
+    applyText(container, readFileSync(file, "utf8"), { text, value: after.value }),
+  );
 }
 
 /** What is decided at creation: changing it needs another container. */
@@ -74,6 +80,7 @@ async function applyText(
   const { name, config, state } = container;
   checkNumber(name, after.value.ctid);
   checkAddress(after.value, state);
+  checkMounts({ name, config: after.value });
   const file = containerPaths(name).config;
   const running = statusOf(name).state !== "stopped";
   const changed = changedKeys(config, after.value);
@@ -86,7 +93,10 @@ async function applyText(
     writeAtomic(file, before);
     throw error;
   }
-  return { atNextStart: running ? changed.filter((key) => !liveKeys.has(key)) : [] };
+  return {
+    atNextStart: running ? changed.filter((key) => !liveKeys.has(key)) : [],
+    warnings: mountWarnings({ name, config: after.value }, config.mounts),
+  };
 }
 
 async function resize(

@@ -11,9 +11,11 @@ import { subnetOf } from "../network/bridge.ts";
 import type { DriverName } from "../storage/driver.ts";
 import { chooseDriver, storageDriver } from "../storage/drivers.ts";
 import { resolveTemplate } from "../storage/templates.ts";
+import { withVolumeLocks } from "../storage/volumes.ts";
 import { claimIds } from "./ids.ts";
 import { clearIntent, declareIntent, discard, recover } from "./intent.ts";
 import { type ContainerLock, dropLockFile, withLock } from "./lock.ts";
+import { checkMounts, volumesOf } from "./mounts.ts";
 import { checkName, checkNumber } from "./name.ts";
 import { checkAddress } from "./network.ts";
 import { type ContainerState, hostConfig, saveState } from "./store.ts";
@@ -55,8 +57,11 @@ export async function createContainer(name: string, options: CreateOptions): Pro
     mkdirSync(containerPaths(name).dir, { mode: 0o700 });
     declareIntent(name, { operation: "create", uuid, storage });
     try {
+      await withVolumeLocks(volumesOf(config), async () => {
+        checkMounts({ name, config });
+        writeAtomic(containerPaths(name).config, text); // from here on it is a user of its volumes
+      });
       const state = await fill(uuid, storage, config, template.digest);
-      writeAtomic(containerPaths(name).config, text);
       saveState(name, state);
       resolveTemplate(state.template); // it may have been removed in the meantime
       clearIntent(name);

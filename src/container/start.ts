@@ -18,6 +18,7 @@ import type { Limits } from "../resources/limits.ts";
 import type { LockedContainer } from "./container.ts";
 import { identityFiles } from "./identity.ts";
 import type { ContainerLock } from "./lock.ts";
+import { noMounts, type ResolvedMounts, recordVolumes, resolveMounts } from "./mounts.ts";
 import { checkAddress, reconcileNetwork } from "./network.ts";
 import { rootRecordsOf } from "./root.ts";
 import { statusOf } from "./status.ts";
@@ -37,8 +38,14 @@ export const limitsOf = (config: LockedContainer["config"]): Limits => ({
   pids: config.pids,
 });
 
-/** Starts it; returns init's pid on the host. Throws container.running, or container.start-failed and then nothing is left of the try. */
-export async function startContainer(container: LockedContainer): Promise<number> {
+/**
+ * Starts it; returns init's pid on the host. `note` gets what the operator should know. Throws container.running, or
+ * container.start-failed and then nothing is left of the try.
+ */
+export async function startContainer(
+  container: LockedContainer,
+  note: (text: string) => void = () => {},
+): Promise<number> {
   const { name, config } = container;
   if (statusOf(name).state !== "stopped") {
     throw new BerthError(
@@ -47,9 +54,10 @@ export async function startContainer(container: LockedContainer): Promise<number
       `berth restart ${name}`,
     );
   }
+  const mounts = await resolveMounts(container);
   releaseRuntime(name);
   const state = await reconcileNetwork(container);
-  const { attach, start, identity } = plans({ ...container, state });
+  const { attach, start, identity } = plans({ ...container, state }, mounts);
   const { run, attach: attachFile } = containerPaths(name);
   makeDirs(instance.log, scratchDir);
   mkdirSync(run, { recursive: true, mode: 0o700 });
@@ -57,30 +65,35 @@ export async function startContainer(container: LockedContainer): Promise<number
   try {
     cgroups().prepare(name, limitsOf(config), deviceRules, state.baseUid);
     writeFileSync(attachFile, encodePlan(attach), { mode: 0o600 });
+    recordVolumes(container);
     pid = await launch(name, "start", start, container.lock);
   } catch (error) {
     releaseRuntime(name);
     throw error;
   }
   saveState(name, { ...state, shouldRun: true, identity }, false);
+  mounts.notes.forEach(note);
   return pid;
 }
 
 /** Fails as a start would on bad settings, before a restart has stopped anything. */
-export function checkStart(container: LockedContainer): void {
+export async function checkStart(container: LockedContainer): Promise<void> {
   checkAddress(container.config, container.state);
-  plans(container);
+  plans(container, await resolveMounts(container));
 }
 
 /** What a start makes outside the guest and what a crash may have left of one: cgroups and records. The exit record stays. */
 export function releaseRuntime(name: string): void {
   cgroups().remove(name);
-  const { run, init, attach, keeperSocket, adopted } = containerPaths(name);
-  for (const file of [init, attach, keeperSocket, adopted]) rmSync(file, { force: true });
+  const { run, init, attach, keeperSocket, adopted, volumes } = containerPaths(name);
+  for (const file of [init, attach, keeperSocket, adopted, volumes]) rmSync(file, { force: true });
   rmSync(`${run}/reboot.log`, { force: true });
 }
 
-function plans({ name, config, state }: LockedContainer): { start: Plan; attach: Plan; identity: string } {
+function plans(
+  { name, config, state }: LockedContainer,
+  { mounts, volumeRecords }: ResolvedMounts,
+): { start: Plan; attach: Plan; identity: string } {
   const subnet = config.network.mode === "none" ? undefined : subnetOf(hostConfig());
   const files = identityFiles(name, config, state, hostConfig());
   const identity = sha256(JSON.stringify(files)).slice(0, 16);
@@ -102,6 +115,8 @@ function plans({ name, config, state }: LockedContainer): { start: Plan; attach:
     rebootCommand: [...ownCommand(), "start", "--by-keeper", name],
     cgroupRecords: cgroups().startRecords(name, deviceRules),
     rootRecords: rootRecordsOf({ config, state }),
+    volumeRecords,
+    mounts,
     networkRecords:
       subnet === undefined || state.address === null
         ? networkRecords({ ...config.network, mode: "none" }, noFacts)
@@ -154,7 +169,7 @@ async function launch(
   throw new BerthError(
     "container.start-failed",
     `container ${name} ${failed}: ${step}: ${why}`,
-    startHint(name, step, Number(errno)),
+    startHint(name, step, Number(errno), detail),
   );
 }
 
@@ -164,7 +179,7 @@ async function launch(
  */
 export async function adoptContainer(container: LockedContainer): Promise<void> {
   const { name, lock } = container;
-  const plan = plans(container).start.filter(([op]) => op !== "console" && op !== "bindConsole");
+  const plan = plans(container, noMounts).start.filter(([op]) => op !== "console" && op !== "bindConsole");
   await launch(name, "adopt", plan, lock);
   writeFileSync(containerPaths(name).adopted, "");
 }
@@ -188,7 +203,8 @@ async function readVerdict(stream: ReadableStream<Uint8Array>): Promise<string> 
 const ENOENT = 2;
 const ENOSPC = 28;
 
-function startHint(name: string, step: string, errno: number): string {
+function startHint(name: string, step: string, errno: number, detail: string): string {
+  if (step === "bind-host") return mountHint(name, errno, detail);
   if (step === "exec-init") {
     return errno === ENOENT
       ? `look at init in \`berth config show ${name}\`: the program must exist in the template`
@@ -197,4 +213,14 @@ function startHint(name: string, step: string, errno: number): string {
   if (errno === ENOSPC)
     return "the disk limit or the host's disk is full: `berth set NAME --disk SIZE`, or free space";
   return `\`berth check\` looks at what this host lacks; \`berth log ${name}\` shows the console`;
+}
+
+const EINVAL = 22;
+const ELOOP = 40;
+
+function mountHint(name: string, errno: number, detail: string): string {
+  if (errno === EINVAL && detail.includes("idmapped"))
+    return "add noidmap to the mount's options: its files then belong to nobody in the guest";
+  if (errno === ELOOP) return `write the path without symbolic links: \`berth config edit ${name}\``;
+  return `look at mounts in \`berth config show ${name}\``;
 }

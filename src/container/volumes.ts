@@ -1,11 +1,12 @@
-/** Which volumes containers have: what a pool is checked against. */
+/** Which volumes containers have, and which have names of their own: what a pool is checked against. */
 import type { DriverName } from "../config/storage-drivers.ts";
+import { listVolumes } from "../storage/volumes.ts";
 import { hasIntent, recoverIdle } from "./intent.ts";
 import { containerNames } from "./name.ts";
 import { loadState } from "./store.ts";
 
 export type Owners = {
-  /** Container by volume. */
+  /** Container, or "volume NAME", by the volume's id. */
   readonly volumes: ReadonlyMap<string, string>;
   /** Containers that another command is making, removing or resizing just now. */
   readonly underWay: readonly string[];
@@ -16,10 +17,17 @@ export async function volumeOwners(driver: DriverName): Promise<Owners> {
   await recoverIdle(containerNames());
   const names = containerNames();
   const underWay = names.filter(hasIntent);
+  const named = (await listVolumes()).filter((volume) => volume.storage === driver);
   const volumes = names
     .filter((name) => !hasIntent(name))
     .map((name) => ({ name, state: loadState(name) }))
     .filter(({ state }) => state.storage === driver)
     .map(({ name, state }) => [state.uuid, name] as const);
-  return { volumes: new Map(volumes), underWay };
+  return {
+    volumes: new Map([...volumes, ...named.map(({ id, name }) => [id, `volume ${name}`] as const)]),
+    underWay: [
+      ...underWay,
+      ...named.filter(({ intent }) => intent !== undefined).map(({ name }) => `volume ${name}`),
+    ],
+  };
 }

@@ -19,6 +19,8 @@ const facts = (yaml = ""): LaunchFacts => ({
   seccomp: new Uint8Array(8),
   cgroupRecords: [],
   rootRecords: [],
+  volumeRecords: [],
+  mounts: [],
   networkRecords: [["linkUp", "lo"]],
   files: [{ path: "/etc/hostname", when: "always", mode: "644", content: "web1\n" }],
   trace: false,

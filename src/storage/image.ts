@@ -222,7 +222,7 @@ function usage(id: string): VolumeUsage {
  */
 function mountRecords(id: string, as: string, mode: VolumeMode = "rw"): readonly PlanRecord[] {
   const options = mode === "ro" ? "ro" : "errors=remount-ro,discard,noinit_itable";
-  return [["loop", as, imageOf(id), "ext4", options, "dio"]];
+  return [["loop", as, imageOf(id), "ext4", options, mode === "shared" ? "dio,shared" : "dio"]];
 }
 
 async function rename(id: string, to: string): Promise<void> {
