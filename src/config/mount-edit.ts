@@ -9,7 +9,7 @@ const PATH = ["mounts"];
 export function putMount(document: Document, text: string): void {
   const list = listOf(document);
   const place = list === undefined ? -1 : indexOf(list, document, splitMount(text)?.target);
-  if (list === undefined) document.setIn(PATH, [text]);
+  if (list === undefined) document.setIn(PATH, document.createNode([text]));
   else if (place < 0) list.add(document.createNode(text));
   else list.set(place, document.createNode(text));
 }

@@ -28,7 +28,9 @@ export type ValueKind =
   /** The name of a container that exists. */
   | "container"
   /** The name of a template. */
-  | "template";
+  | "template"
+  /** The name of a volume. */
+  | "volume";
 
 type Value = {
   readonly kind: ValueKind;
@@ -206,6 +208,7 @@ const placeholders: Record<ValueKind, string> = {
   pair: "KEY=VALUE",
   container: "NAME",
   template: "TEMPLATE",
+  volume: "VOLUME",
 };
 
 /** "SIZE" for `--memory SIZE`; undefined for a flag. */
