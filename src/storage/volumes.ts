@@ -10,6 +10,7 @@ import { dropLock, takeLockFile, tryLockFile } from "../kernel/lock-file.ts";
 import type { PlanRecord } from "../kernel/plan.ts";
 import type { DriverName, VolumeLimits, VolumeUsage } from "./driver.ts";
 import { storageDriver } from "./drivers.ts";
+import { mountedUsage } from "./image.ts";
 import {
   checkVolumeName,
   dropVolume,
@@ -152,7 +153,10 @@ export async function resizeVolume(record: VolumeRecord, limits: VolumeLimits): 
   await finishResize(wanted, limits);
 }
 
-export const volumeUsage = ({ storage, id }: VolumeRecord): VolumeUsage => storageDriver(storage).usage(id);
+export const volumeUsage = ({ storage, id }: VolumeRecord): VolumeUsage => ({
+  ...storageDriver(storage).usage(id),
+  ...(storage === "image" ? mountedUsage(id) : {}),
+});
 
 /** The records after which "@AS/data" is what containers see of it. */
 export const volumeMountRecords = ({ storage, id }: VolumeRecord, as: string): readonly PlanRecord[] =>

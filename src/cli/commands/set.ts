@@ -45,10 +45,10 @@ export const command = defineCommand({
     requireRoot();
     const { unset, unmount } = context.options;
     const changes = [
-      // First: a mount may move to another target.
+      // Taken away first: a mount may move to another target.
+      ...listed(unset).map((key) => ({ path: settingPath(key), value: null })),
       ...listed(unmount).map((target) => ({ unmount: target })),
       ...settingsFrom(context),
-      ...listed(unset).map((key) => ({ path: settingPath(key), value: null })),
     ];
     if (changes.length === 0)
       throw new BerthError(
