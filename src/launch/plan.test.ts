@@ -74,6 +74,30 @@ describe("a start", () => {
   });
 });
 
+describe("mounts of the host", () => {
+  const plan = launchPlan({
+    ...facts(),
+    volumeRecords: [["bind", "volume0", "/pool/id"]],
+    mounts: [
+      { source: "/srv/in", target: "/data/in", options: ["suid", "rec"] },
+      { source: "/srv/data", target: "/data", options: ["ro", "noidmap"] },
+      { source: "@volume0/data", target: "/vol", options: [] },
+    ],
+  });
+  test("come parents first, without set-uid and devices, with the guest's ids unless told otherwise", () => {
+    expect(of(plan, "bindHost")).toEqual([
+      ["/srv/data", "/data", "nodev,nosuid,ro"],
+      ["/srv/in", "/data/in", "nodev,idmap,rec"],
+      ["@volume0/data", "/vol", "nodev,nosuid,idmap"],
+    ]);
+  });
+  test("come after the files that berth writes, so that none lands on the host", () => {
+    const ops = plan.map(([op]) => op);
+    expect(ops.lastIndexOf("file")).toBeLessThan(ops.indexOf("bindHost"));
+    expect(ops.indexOf("scratch")).toBeLessThan(ops.indexOf("bind"));
+  });
+});
+
 describe("a privileged guest", () => {
   const plan = launchPlan({ ...facts("privileged: true"), baseUid: 0 });
   test("has no user namespace and fewer capabilities", () => {
