@@ -17,6 +17,7 @@ export function viewData({ name, config, state, status, usage, uptime }: View) {
     storage: state.storage,
     baseUid: state.baseUid,
     privileged: config.privileged,
+    mounts: config.mounts,
     created: state.created,
     uptime: uptime ?? null,
     limits: {

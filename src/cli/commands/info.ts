@@ -1,4 +1,5 @@
 import { formatDuration, formatSize } from "../../base/units.ts";
+import type { Mount } from "../../config/mounts.ts";
 import { openContainer } from "../../container/container.ts";
 import { describeExit } from "../../container/status.ts";
 import { type DiskUse, diskUse, type View, viewOf } from "../../container/view.ts";
@@ -16,6 +17,9 @@ const size = (bytes: number | undefined): string | undefined =>
 
 const count = (value: number | undefined): string | undefined =>
   value === undefined ? undefined : String(value);
+
+const mountText = ({ source, target, options }: Mount): string =>
+  `${source} on ${target}${options.length === 0 ? "" : ` (${options.join(", ")})`}`;
 
 function render({ name, config, state, status, usage, uptime }: View, disk: DiskUse | undefined): string {
   const running = status.state !== "stopped";
@@ -57,6 +61,7 @@ function render({ name, config, state, status, usage, uptime }: View, disk: Disk
       "disk",
       limited(size(disk?.used), state.storage === "plain" ? "no limit (storage plain)" : size(config.disk)),
     ],
+    ["mounts", config.mounts.map(mountText).join(", ") || undefined],
     ["out of memory", usage?.oomKills ? `${usage.oomKills} killed` : undefined],
     ["storage", state.storage],
     [
