@@ -31,11 +31,13 @@ struct scratch {
 	int fd; /* of the tmpfs, -1 before it is mounted */
 	const char *path;
 };
-/* Carries out SCRATCH LOOP BIND OWNED_DIR ROOT_*: the guest's root as a detached mount. userns: -1 for none. What the
- * plan made on the way stays below *scratch until fs_scratch_drop. */
+/* Carries out SCRATCH LOOP BIND OWNED_DIR ROOT_*: the guest's root as a detached mount. userns: -1 for none. What was
+ * made on the way stays below *scratch until fs_scratch_drop. */
 int fs_root(const struct plan *p, int userns, int rundir, struct scratch *scratch);
-/* "@ID/path" below scratch or a path of the host: an O_PATH fd. No symbolic link is followed. */
-int fs_source(const char *step, const struct scratch *scratch, const char *source);
+/* The same for a plan that makes no root. */
+int fs_sources(const struct plan *p, int userns, int rundir, struct scratch *scratch);
+/* The detached mount that a BIND_HOST record is about. */
+int fs_bind_host(const struct plan_record *r, int userns, const struct scratch *scratch);
 int fs_scratch_drop(struct scratch *scratch);
 
 /* fs_nodes.c: NODE DIR SYMLINK below root. */

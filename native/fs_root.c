@@ -74,7 +74,8 @@ static bool has_word(const char *list, const char *word)
 static int add_loop(struct work *w, const struct plan_record *r)
 {
 	const char *id = r->args[0].data, *image = r->args[1].data, *fstype = r->args[2].data;
-	if (!w->loops_released) {
+	struct loop_how how = {.direct_io = has_word(r->args[4].data, "dio"), .shared = has_word(r->args[4].data, "shared")};
+	if (!how.shared && !w->loops_released) {
 		if (loop_release("loop", w->rundir) < 0)
 			return -1;
 		if (unlinkat(w->rundir, "loop", 0) < 0 && errno != ENOENT)
@@ -87,14 +88,12 @@ static int add_loop(struct work *w, const struct plan_record *r)
 	struct plan_arg list[33];
 	char device[32], source[48];
 	size_t n = 1;
-	bool ro = false;
 	for (char *save = NULL, *word = strtok_r(options, ",", &save); word; word = strtok_r(NULL, ",", &save)) {
 		if (n == sizeof list / sizeof list[0])
 			return fail_with(E2BIG, "loop", "%s: too many mount options", image);
-		ro = ro || strcmp(word, "ro") == 0;
+		how.read_only = how.read_only || strcmp(word, "ro") == 0;
 		list[n++] = (struct plan_arg){word, (uint32_t)strlen(word)};
 	}
-	const struct loop_how how = {.direct_io = has_word(r->args[4].data, "dio"), .shared = has_word(r->args[4].data, "shared"), .read_only = ro};
 	cleanup_fd int loop = loop_bind(w->rundir, image, how, device);
 	if (loop < 0)
 		return -1;
@@ -301,10 +300,20 @@ static int one(struct work *w, const struct plan_record *r, int *root)
 	}
 }
 
-int fs_source(const char *step, const struct scratch *scratch, const char *source)
+int fs_bind_host(const struct plan_record *r, int userns, const struct scratch *scratch)
 {
-	int fd = *source == '@' ? open_in_root(scratch->fd, source + 1, O_PATH, 0) : open_in_root(AT_FDCWD, source, O_PATH, 0);
-	return fd < 0 ? fail(step, "%s", source) : fd;
+	const char *source = r->args[0].data;
+	struct mount_flags flags = {0};
+	if (fs_flags("bind-host", r->args[2].data, &flags) < 0)
+		return -1;
+	/* A path of the host was resolved when it was checked: a link that is there now came later. */
+	cleanup_fd int from = *source == '@' ? open_in_root(scratch->fd, source + 1, O_PATH, 0) : open_in_root(AT_FDCWD, source, O_PATH, 0);
+	if (from < 0)
+		return fail("bind-host", "%s", source);
+	cleanup_fd int mnt = fs_clone("bind-host", from, "", &flags, userns);
+	if (mnt < 0 || (flags.set && userns >= 0 && fs_lock("bind-host", mnt, userns) < 0))
+		return fail_about(source);
+	return take_fd(&mnt);
 }
 
 int fs_scratch_drop(struct scratch *scratch)
@@ -316,14 +325,27 @@ int fs_scratch_drop(struct scratch *scratch)
 	return 0;
 }
 
-int fs_root(const struct plan *p, int userns, int rundir, struct scratch *scratch)
+static int carry_out(const struct plan *p, int userns, int rundir, struct scratch *scratch, int *root)
 {
 	struct work w = {.scratch = scratch, .userns = userns, .rundir = rundir};
-	cleanup_fd int root = -1;
 	int result = 0;
 	for (uint32_t i = 0; i < p->count && result == 0; i++)
-		result = one(&w, &p->records[i], &root);
-	if (result == 0 && root < 0)
-		return fail_with(EINVAL, "plan", "no root file system");
-	return result < 0 ? -1 : take_fd(&root);
+		result = one(&w, &p->records[i], root);
+	return result;
+}
+
+int fs_root(const struct plan *p, int userns, int rundir, struct scratch *scratch)
+{
+	cleanup_fd int root = -1;
+	if (carry_out(p, userns, rundir, scratch, &root) < 0)
+		return -1;
+	return root < 0 ? fail_with(EINVAL, "plan", "no root file system") : take_fd(&root);
+}
+
+int fs_sources(const struct plan *p, int userns, int rundir, struct scratch *scratch)
+{
+	cleanup_fd int root = -1;
+	if (carry_out(p, userns, rundir, scratch, &root) < 0)
+		return -1;
+	return root < 0 ? 0 : fail_with(EINVAL, "plan", "a root for a guest that has one");
 }

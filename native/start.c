@@ -266,23 +266,12 @@ static int say_go(struct start *s)
 /* A mount of the host for a BIND_HOST or BIND_CONSOLE record. */
 static int make_bind(struct start *s, const struct plan_record *r)
 {
-	struct mount_flags flags = {0};
-	if (r->op == OP_BIND_CONSOLE) {
-		if (s->keeper.pty.master < 0)
-			return fail_with(EINVAL, "bind-console", "the plan has no console");
-		return fs_clone("bind-console", AT_FDCWD, DEVPTS_DIR, &flags, -1);
-	}
-	if (fs_flags("bind-host", r->args[2].data, &flags) < 0)
-		return -1;
-	cleanup_fd int source = fs_source("bind-host", &s->scratch, r->args[0].data);
-	if (source < 0)
-		return -1;
-	cleanup_fd int mnt = fs_clone("bind-host", source, "", &flags, s->userns);
-	if (mnt < 0)
-		return fail_about(r->args[0].data);
-	if (flags.set && s->userns >= 0 && fs_lock("bind-host", mnt, s->userns) < 0)
-		return fail_about(r->args[0].data);
-	return take_fd(&mnt);
+	static const struct mount_flags none;
+	if (r->op == OP_BIND_HOST)
+		return fs_bind_host(r, s->userns, &s->scratch);
+	if (s->keeper.pty.master < 0)
+		return fail_with(EINVAL, "bind-console", "the plan has no console");
+	return fs_clone("bind-console", AT_FDCWD, DEVPTS_DIR, &none, -1);
 }
 
 static int give_root(struct start *s)

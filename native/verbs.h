@@ -6,5 +6,6 @@ int start_main(int argc, char **argv);
 int adopt_main(int argc, char **argv);
 int attach_main(int argc, char **argv);
 int console_main(int argc, char **argv);
+int mount_main(int argc, char **argv);
 
 #endif

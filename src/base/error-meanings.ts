@@ -23,6 +23,8 @@ const meanings: Record<ErrorCode, string> = {
     "It did not start; the message names the step and the reason. Nothing is left of the try.",
   "container.stop-timeout": "Its init does not die even by SIGKILL.",
   "container.attach-failed": "No command could be run in it; the message names the step and the reason.",
+  "container.mount-failed":
+    "Nothing could be mounted in it while it runs; the message names the mount and the reason. Nothing has changed.",
   "template.not-found": "There is no template of that name or digest.",
   "template.exists": "The template's name is taken.",
   "template.in-use": "Containers were made from the template.",

@@ -42,6 +42,7 @@ export const errorCodes = {
   "container.start-failed": "failed",
   "container.stop-timeout": "failed",
   "container.attach-failed": "failed",
+  "container.mount-failed": "failed",
   "template.not-found": "notFound",
   "template.exists": "exists",
   "template.in-use": "wrongState",

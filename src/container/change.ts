@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { BerthError } from "../base/errors.ts";
 import { writeAtomic } from "../base/files.ts";
 import { containerPaths } from "../base/paths.ts";
+import type { Mount } from "../config/mounts.ts";
 import { type ConfigChanges, changeConfig } from "../config/parse.ts";
 import type { ContainerConfig } from "../config/schema.ts";
 import { cgroups } from "../resources/cgroup.ts";
@@ -13,7 +14,7 @@ import { clearIntent, declareIntent } from "./intent.ts";
 import { checkMounts, mountWarnings, volumesOf } from "./mounts.ts";
 import { checkNumber } from "./name.ts";
 import { checkAddress } from "./network.ts";
-import { limitsOf } from "./start.ts";
+import { limitsOf, mountLive } from "./start.ts";
 import { statusOf } from "./status.ts";
 
 /** Keys that a running guest feels at once. */
@@ -85,19 +86,28 @@ async function applyText(
   const running = statusOf(name).state !== "stopped";
   const changed = changedKeys(config, after.value);
   if (changed.includes("disk") || changed.includes("inodes")) await resize(container, after, running);
+  const notes: string[] = [];
+  const added = addedMounts(config, after.value);
+  const kept = new Set(after.value.mounts.map((mount) => JSON.stringify(mount)));
+  const live = config.mounts.every((mount) => kept.has(JSON.stringify(mount)));
   try {
     if (running) cgroups().update(name, limitsOf(after.value));
     writeAtomic(file, after.text);
+    if (running && added.length > 0) await mountLive(container, added, (text) => notes.push(text));
   } catch (error) {
     if (running) cgroups().update(name, limitsOf(config));
     writeAtomic(file, before);
     throw error;
   }
   return {
-    atNextStart: running ? changed.filter((key) => !liveKeys.has(key)) : [],
-    warnings: mountWarnings({ name, config: after.value }, config.mounts),
+    atNextStart: running ? changed.filter((key) => !liveKeys.has(key) && !(key === "mounts" && live)) : [],
+    warnings: [...mountWarnings({ name, config: after.value }, config.mounts), ...notes],
   };
 }
+
+/** Mounts at targets that had none: those a running guest can get at once. Others wait for its next start. */
+const addedMounts = (before: ContainerConfig, after: ContainerConfig): readonly Mount[] =>
+  after.mounts.filter(({ target }) => !before.mounts.some((mount) => mount.target === target));
 
 async function resize(
   { name, state, config }: LockedContainer,

@@ -21,11 +21,11 @@ export const noMounts: ResolvedMounts = { mounts: [], volumeRecords: [], notes: 
 
 type Configured = {
   readonly name: string;
-  readonly config: Pick<ContainerConfig, "mounts" | "privileged">;
+  readonly config: Pick<ContainerConfig, "privileged"> & { readonly mounts: readonly Mount[] };
 };
 
 /** The names of the volumes that the settings mount, each once. */
-export const volumesOf = (config: Pick<ContainerConfig, "mounts">): readonly string[] => [
+export const volumesOf = (config: { readonly mounts: readonly Mount[] }): readonly string[] => [
   ...new Set(config.mounts.filter(isVolume).map(({ source }) => source)),
 ];
 
@@ -99,7 +99,7 @@ export function mountWarnings({ name, config }: Configured, before: readonly Mou
   const added = config.mounts.filter((mount) => !known.has(JSON.stringify(mount)));
   if (added.length === 0) return [];
   return [
-    ...added.flatMap((mount) => pathWarning(mount, config.privileged) ?? []),
+    ...new Set(added.flatMap((mount) => pathWarning(mount, config.privileged) ?? [])),
     `${name} can be neither checkpointed nor migrated with mounts of this host: ${added.map(({ target }) => target).join(", ")}`,
   ];
 }
@@ -125,12 +125,12 @@ function ifThere<T>(source: string, look: (real: string) => T): T | undefined {
   }
 }
 
-/** Notes which volumes a guest starts with: its settings may change while it runs. */
+/** Notes which volumes a guest gets, beside those it has: its settings may change while it runs. */
 export function recordVolumes({ name, config }: Configured): void {
-  const volumes = volumesOf(config);
+  const volumes = [...new Set([...recordedVolumes(name), ...volumesOf(config)])];
   if (volumes.length > 0) writeFileSync(containerPaths(name).volumes, volumes.join("\n"), { mode: 0o600 });
 }
 
-/** Those of its last start. */
+/** Those that it got since its last start. */
 export const recordedVolumes = (name: string): readonly string[] =>
   (readIfExists(containerPaths(name).volumes) ?? "").split("\n").filter(Boolean);

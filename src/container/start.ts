@@ -4,10 +4,11 @@ import { sha256 } from "../base/digest.ts";
 import { BerthError, describeErrno } from "../base/errors.ts";
 import { makeDirs } from "../base/files.ts";
 import { containerPaths, eventsPath, instance } from "../base/paths.ts";
+import type { Mount } from "../config/mounts.ts";
 import { binaryPath, ownCommand } from "../kernel/binaries.ts";
 import { encodePlan, type Plan } from "../kernel/plan.ts";
 import { compiledFilter } from "../kernel/seccomp.ts";
-import { attachPlan, launchPlan } from "../launch/plan.ts";
+import { attachPlan, launchPlan, mountPlan } from "../launch/plan.ts";
 import { deviceRules } from "../launch/policy.ts";
 import { seccompPolicy } from "../launch/seccomp.ts";
 import { subnetOf } from "../network/bridge.ts";
@@ -139,10 +140,16 @@ function plans(
 
 const noFacts = { name: "", mac: "", address: "", gateway: "", bridge: "", linkPrefix: "" };
 
-/** Runs a verb of berth-launch that stays as keeper; the lock stays with it until the start is decided. */
+const failed = {
+  start: ["container.start-failed", "did not start"],
+  adopt: ["container.start-failed", "has lost its keeper, and a new one could not take over"],
+  mount: ["container.mount-failed", "runs on as it was"],
+} as const;
+
+/** Runs a verb of berth-launch; where it stays as keeper, the lock stays with it until the start is decided. */
 async function launch(
   name: string,
-  verb: "start" | "adopt",
+  verb: "start" | "adopt" | "mount",
   plan: Plan,
   lock: ContainerLock,
 ): Promise<number> {
@@ -164,11 +171,10 @@ async function launch(
   const [step = "berth-launch", errno = "0", ...text] = rest;
   const detail = text.join(" ") || "it ended without a word";
   const why = errno === "0" ? detail : `${detail}: ${describeErrno(Number(errno))}`;
-  const failed =
-    verb === "start" ? "did not start" : "has lost its keeper, and a new one could not take over";
+  const [code, words] = failed[verb];
   throw new BerthError(
-    "container.start-failed",
-    `container ${name} ${failed}: ${step}: ${why}`,
+    code,
+    `container ${name} ${words}: ${step}: ${why}`,
     startHint(name, step, Number(errno), detail),
   );
 }
@@ -182,6 +188,20 @@ export async function adoptContainer(container: LockedContainer): Promise<void> 
   const plan = plans(container, noMounts).start.filter(([op]) => op !== "console" && op !== "bindConsole");
   await launch(name, "adopt", plan, lock);
   writeFileSync(containerPaths(name).adopted, "");
+}
+
+/** Mounts more in a container that runs: all of it or, on a failure, nothing. `note` as for a start. */
+export async function mountLive(
+  { name, config, lock }: LockedContainer,
+  added: readonly Mount[],
+  note: (text: string) => void,
+): Promise<void> {
+  const resolved = await resolveMounts({ name, config: { ...config, mounts: added } });
+  const { run } = containerPaths(name);
+  recordVolumes({ name, config: { ...config, mounts: added } });
+  if (resolved.mounts.length > 0)
+    await launch(name, "mount", mountPlan({ name, config, runDir: run, scratchDir, ...resolved }), lock);
+  resolved.notes.forEach(note);
 }
 
 /** The last status line; trace lines are passed on to stderr. */

@@ -161,6 +161,20 @@ function mounts(privileged: boolean): PlanRecord[] {
   ];
 }
 
+/** The plan that mounts more in a guest that runs. */
+export function mountPlan(
+  facts: Pick<LaunchFacts, "name" | "config" | "runDir" | "scratchDir" | "volumeRecords" | "mounts">,
+): Plan {
+  return [
+    ["name", facts.name],
+    ["namespaces", ...namespaces(facts.config.privileged)],
+    ["rundir", facts.runDir],
+    ["scratch", facts.scratchDir],
+    ...facts.volumeRecords,
+    ...hostMounts(facts),
+  ];
+}
+
 /** Parents before what lies in them. The guest's root cannot take an attribute off again (fs_lock.c). */
 function hostMounts({ mounts }: Pick<LaunchFacts, "mounts">): PlanRecord[] {
   return [...mounts]
