@@ -129,6 +129,42 @@ describe("a directory of the host", () => {
   });
 });
 
+describe("a running guest", () => {
+  test("gets new mounts at once, as locked as at a start, with directories of its own for them", async () => {
+    await world.ok("volume", "create", "live", "--size", "32M", "--storage", "image");
+    await world.ok("start", "box");
+    const set = await world.json<{ atNextStart: string[] }>(
+      ...["set", "box", "--mount", `${data}:/new/here:ro`, "--mount", "live:/live"],
+    );
+    expect(set.atNextStart).toEqual([]);
+    expect(await world.sh("box", "cat /new/here/file; stat -c %u /new; touch /live/x")).toBe(
+      "from the host\n0",
+    );
+    expect(await optionsAt("box", "/new/here")).toMatch(/^ro,nosuid,nodev,/);
+    const remounted = await world.berth("exec", "box", "--", "mount", "-o", "remount,bind,rw", "/new/here");
+    expect(remounted.code).not.toBe(0);
+    expect(await world.ok("volume", "info", "live")).toContain("box (runs with it)");
+  });
+
+  test("gets all or nothing", async () => {
+    await world.sh("box", "ln -s /etc /link");
+    const said = await fails("set", "box", "--mount", `${data}:/a-one`, "--mount", `${data}:/link/two`);
+    expect(said).toContain("container box runs on as it was");
+    expect(said).toContain("symbolic link in the guest");
+    expect(await world.sh("box", "grep -c -e /a-one -e /two /proc/mounts || true")).toBe("0");
+    expect(await world.ok("config", "show", "box")).not.toContain("/a-one");
+  });
+
+  test("keeps what is taken away or changed until its next start", async () => {
+    const set = await world.json<{ atNextStart: string[] }>("set", "box", "--unmount", "/live");
+    expect(set.atNextStart).toEqual(["mounts"]);
+    expect(await fails("volume", "rm", "live")).toContain("volume live is used by box");
+    await world.ok("stop", "--kill", "box");
+    await world.ok("volume", "rm", "live");
+    await world.ok("set", "box", "--unset", "mounts");
+  });
+});
+
 describe("sources and targets", () => {
   const refused: readonly [mount: (root: string) => string, says: string][] = [
     [() => "/:/x", "berth's own state"],

@@ -11,7 +11,7 @@ import { storageDriver } from "../storage/drivers.ts";
 import { withVolumeLocks } from "../storage/volumes.ts";
 import type { LockedContainer } from "./container.ts";
 import { clearIntent, declareIntent } from "./intent.ts";
-import { checkMounts, mountWarnings, volumesOf } from "./mounts.ts";
+import { checkMounts, mountWarnings, newMounts, volumesOf } from "./mounts.ts";
 import { checkNumber } from "./name.ts";
 import { checkAddress } from "./network.ts";
 import { limitsOf, mountLive } from "./start.ts";
@@ -81,15 +81,14 @@ async function applyText(
   const { name, config, state } = container;
   checkNumber(name, after.value.ctid);
   checkAddress(after.value, state);
-  checkMounts({ name, config: after.value });
+  checkMounts({ config: after.value }, config.mounts);
   const file = containerPaths(name).config;
   const running = statusOf(name).state !== "stopped";
   const changed = changedKeys(config, after.value);
   if (changed.includes("disk") || changed.includes("inodes")) await resize(container, after, running);
   const notes: string[] = [];
   const added = addedMounts(config, after.value);
-  const kept = new Set(after.value.mounts.map((mount) => JSON.stringify(mount)));
-  const live = config.mounts.every((mount) => kept.has(JSON.stringify(mount)));
+  const live = newMounts(config.mounts, after.value.mounts).length === 0;
   try {
     if (running) cgroups().update(name, limitsOf(after.value));
     writeAtomic(file, after.text);

@@ -58,7 +58,7 @@ export async function createContainer(name: string, options: CreateOptions): Pro
     declareIntent(name, { operation: "create", uuid, storage });
     try {
       await withVolumeLocks(volumesOf(config), async () => {
-        checkMounts({ name, config });
+        checkMounts({ config }, []);
         writeAtomic(containerPaths(name).config, text); // from here on it is a user of its volumes
       });
       const state = await fill(uuid, storage, config, template.digest);

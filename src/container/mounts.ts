@@ -79,10 +79,11 @@ const unusable = (name: string, { source, target }: Mount, why: string, hint: st
     hint,
   );
 
-/** Refuses mounts that no start would accept. The locks of the volumes are held. */
-export function checkMounts({ config }: Configured): void {
-  for (const volume of volumesOf(config)) needVolume(volume);
-  for (const { source, target } of config.mounts.filter((mount) => !isVolume(mount))) {
+/** Refuses new mounts that no start would accept. The locks of the volumes are held. */
+export function checkMounts({ config }: Pick<Configured, "config">, before: readonly Mount[]): void {
+  const added = newMounts(config.mounts, before);
+  for (const volume of volumesOf({ mounts: added })) needVolume(volume);
+  for (const { source, target } of added.filter((mount) => !isVolume(mount))) {
     const fault = ifThere(source, sourceFault);
     if (fault !== undefined)
       throw new BerthError(
@@ -93,10 +94,15 @@ export function checkMounts({ config }: Configured): void {
   }
 }
 
+/** Those that are not among the others just so. */
+export function newMounts(mounts: readonly Mount[], others: readonly Mount[]): readonly Mount[] {
+  const known = new Set(others.map((mount) => JSON.stringify(mount)));
+  return mounts.filter((mount) => !known.has(JSON.stringify(mount)));
+}
+
 /** What an operator should know of mounts that are new. */
 export function mountWarnings({ name, config }: Configured, before: readonly Mount[]): readonly string[] {
-  const known = new Set(before.map((mount) => JSON.stringify(mount)));
-  const added = config.mounts.filter((mount) => !known.has(JSON.stringify(mount)));
+  const added = newMounts(config.mounts, before);
   if (added.length === 0) return [];
   return [
     ...new Set(added.flatMap((mount) => pathWarning(mount, config.privileged) ?? [])),

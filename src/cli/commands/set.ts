@@ -36,7 +36,7 @@ export const command = defineCommand({
     { command: "berth set web1 --unset memory", what: "No memory limit any more" },
     {
       command: "berth set web1 --mount /srv/data:/data:ro",
-      what: "Show it a directory of the host, read-only",
+      what: "Show it a directory of the host, read-only, also while it runs",
     },
     { command: "berth set web1 --unmount /data", what: "Take that away" },
   ],

@@ -26,7 +26,7 @@ export const command = defineCommand({
   ] as const,
   examples: [
     { command: "berth volume create pictures --size 50G", what: "Make a volume of 50 GiB" },
-    { command: "berth set web1 --mount pictures:/srv/pictures", what: "Mount it at web1's next start" },
+    { command: "berth set web1 --mount pictures:/srv/pictures", what: "Mount it in web1" },
   ],
   seeAlso: ["volume ls", "volume rm", "set"],
   async run(context) {
