@@ -1,4 +1,6 @@
 /** A volume as `volume ls` and `volume info` show it: sizes in bytes, null for what is not known or not limited. */
+
+import { loadConfigLeniently } from "../container/store.ts";
 import { type VolumeUser, volumeUsers } from "../container/volume-users.ts";
 import type { VolumeRecord } from "../storage/volume-record.ts";
 import { volumeUsage } from "../storage/volumes.ts";
@@ -26,6 +28,6 @@ export function volumeView(record: VolumeRecord): VolumeView {
     inodes: usage.inodes ?? null,
     inodesUsed: usage.usedInodes ?? null,
     created: record.created,
-    users: volumeUsers(record.name),
+    users: volumeUsers(record.name, loadConfigLeniently),
   };
 }

@@ -75,7 +75,7 @@ function resolvePath(name: string, mount: Mount): Resolved {
 const unusable = (name: string, { source, target }: Mount, why: string, hint: string): BerthError =>
   new BerthError(
     "container.start-failed",
-    `container ${name} cannot start: mounts: ${source} (for ${target}): ${why}`,
+    `container ${name}: mounts: ${source} (for ${target}): ${why}`,
     hint,
   );
 

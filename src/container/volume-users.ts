@@ -20,12 +20,15 @@ export type VolumeUser = {
   readonly running: boolean;
 };
 
-/** The volume's users. Fails when a configuration is damaged: a volume must not go from under its container. */
-export const volumeUsers = (volume: string): readonly VolumeUser[] =>
+/**
+ * The volume's users. Fails when a configuration is damaged, for a volume must not go from under its container; unless
+ * `load` is one that takes the defaults then.
+ */
+export const volumeUsers = (volume: string, load = loadConfig): readonly VolumeUser[] =>
   containerNames()
     .map((name) => ({
       name,
-      mounts: existsSync(containerPaths(name).config) && volumesOf(loadConfig(name)).includes(volume),
+      mounts: existsSync(containerPaths(name).config) && volumesOf(load(name)).includes(volume),
       running: recordedVolumes(name).includes(volume) && statusOf(name).state !== "stopped",
     }))
     .filter(({ mounts, running }) => mounts || running);

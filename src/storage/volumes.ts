@@ -5,6 +5,7 @@
  */
 import { closeSync, mkdirSync } from "node:fs";
 import { BerthError } from "../base/errors.ts";
+import { syncDir } from "../base/files.ts";
 import { instance } from "../base/paths.ts";
 import { dropLock, takeLockFile, tryLockFile } from "../kernel/lock-file.ts";
 import type { PlanRecord } from "../kernel/plan.ts";
@@ -130,7 +131,10 @@ export async function createVolume({ name, storage, bytes, inodes }: VolumeReque
     writeVolume({ ...record, intent: { operation: "create" } });
     try {
       await driver.create(record.id, { bytes, inodes });
-      await driver.withVolume(record.id, async (dir) => mkdirSync(`${dir}/data`, { mode: 0o755 }));
+      await driver.withVolume(record.id, async (dir) => {
+        mkdirSync(`${dir}/data`, { mode: 0o755 });
+        syncDir(dir); // the record must not outlast it in a power cut
+      });
       writeVolume(record);
     } catch (error) {
       await discard(record);
