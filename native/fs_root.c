@@ -14,11 +14,13 @@
 
 #include "clock.h"
 #include "loop.h"
+#include "userns.h"
 #include "util.h"
 
 enum { OVERLAY_WAIT_MS = 2000, OVERLAY_STEP_MS = 5, FSCONFIG_VALUE_MAX = 255 };
 
 struct work {
+	const struct plan *plan;
 	struct scratch *scratch;
 	int userns, rundir;
 	bool loops_released;
@@ -105,16 +107,36 @@ static int add_loop(struct work *w, const struct plan_record *r)
 	return add_mount(w, "loop", id, mnt);
 }
 
+/* "shift=FROM" -> a user namespace to id-map by. 0 when the word is another, 1 when *userns is it. */
+static int take_shift(const struct work *w, const struct plan_arg *word, int *userns)
+{
+	static const char key[] = "shift=";
+	uint64_t from;
+	if (strncmp(word->data, key, sizeof key - 1) != 0)
+		return 0;
+	const struct plan_arg number = {word->data + sizeof key - 1, word->len - (uint32_t)(sizeof key - 1)};
+	if (!plan_u64(&number, UINT32_MAX, &from) || *userns >= 0)
+		return fail_with(EINVAL, "bind", "%s", word->data);
+	*userns = userns_shifted(w->plan, (uint32_t)from);
+	return *userns < 0 ? -1 : 1;
+}
+
 static int add_bind(struct work *w, const struct plan_record *r)
 {
 	struct mount_flags flags = {0};
-	for (uint16_t i = 2; i < r->argc; i++)
-		if (fs_flags("bind", r->args[i].data, &flags) < 0)
+	cleanup_fd int shifted = -1;
+	for (uint16_t i = 2; i < r->argc; i++) {
+		int taken = take_shift(w, &r->args[i], &shifted);
+		if (taken < 0 || (taken == 0 && fs_flags("bind", r->args[i].data, &flags) < 0))
 			return -1;
+	}
+	if (shifted >= 0 && flags.idmap)
+		return fail_with(EINVAL, "bind", "%s: idmap and shift at once", r->args[0].data);
+	flags.idmap = flags.idmap || shifted >= 0;
 	cleanup_fd int source = open_source(w, "bind", r->args[1].data);
 	if (source < 0)
 		return -1;
-	cleanup_fd int mnt = fs_clone("bind", source, "", &flags, w->userns);
+	cleanup_fd int mnt = fs_clone("bind", source, "", &flags, shifted >= 0 ? shifted : w->userns);
 	if (mnt < 0)
 		return fail_about(r->args[1].data);
 	return add_mount(w, "bind", r->args[0].data, mnt);
@@ -173,8 +195,10 @@ struct overlay {
 	struct plan_arg options[66];
 	size_t count;
 	char *lower;
-	char *all; /* comma separated, for mount(2) */
+	char *all; /* comma separated, for mount(2), which takes the source apart from the options */
+	const char *source;
 	bool longer;
+	bool writable; /* has an upper directory */
 };
 
 static void overlay_free(struct overlay *o)
@@ -205,6 +229,7 @@ static int overlay_options(const struct plan_record *r, struct overlay *o)
 	o->all = calloc(1, room);
 	if (!o->lower || !o->all)
 		return fail("root-overlay", "memory");
+	o->source = "overlay";
 	char *at = stpcpy(o->lower, "lowerdir="), *all = o->all;
 	const char *first = at;
 	for (uint16_t i = 0; i < r->argc; i++) {
@@ -216,6 +241,7 @@ static int overlay_options(const struct plan_record *r, struct overlay *o)
 			at = append_path(at, option + key + 1, true);
 			continue;
 		}
+		o->writable = o->writable || strncmp(option, "upperdir=", 9) == 0;
 		if (option[key] == '=')
 			append_path(option + key + 1, option + key + 1, false);
 		o->options[o->count++] = (struct plan_arg){option, (uint32_t)strlen(option)};
@@ -226,7 +252,10 @@ static int overlay_options(const struct plan_record *r, struct overlay *o)
 	for (size_t i = 0; i < o->count; i++) {
 		const char *eq = strchr(o->options[i].data, '=');
 		o->longer = o->longer || (eq && strlen(eq + 1) > FSCONFIG_VALUE_MAX);
-		all = stpcpy(stpcpy(all, i ? "," : ""), o->options[i].data);
+		if (strncmp(o->options[i].data, "source=", 7) == 0)
+			o->source = o->options[i].data + 7;
+		else
+			all = stpcpy(stpcpy(all, all > o->all ? "," : ""), o->options[i].data);
 	}
 	return 0;
 }
@@ -239,7 +268,7 @@ static int mount_overlay(const struct work *w, const struct overlay *o)
 		return fs_make("root-overlay", "overlay", o->options, o->count, 0);
 	if (mkdirat(w->scratch->fd, ".root", 0700) < 0 && errno != EEXIST)
 		return fail("root-overlay", "SCRATCH");
-	if (mount("overlay", ".root", "overlay", 0, o->all) < 0)
+	if (mount(o->source, ".root", "overlay", 0, o->all) < 0)
 		return fail("root-overlay", "overlay with many layers");
 	return fs_clone("root-overlay", AT_FDCWD, ".root", &none, -1);
 }
@@ -262,7 +291,7 @@ static int root_overlay(struct work *w, const struct plan_record *r)
 		(void)fail_about("its upper directory belongs to other lower directories than these");
 	if (chdir("/") < 0 || root < 0)
 		return -1;
-	return check_writable(root) < 0 ? -1 : take_fd(&root);
+	return o.writable && check_writable(root) < 0 ? -1 : take_fd(&root);
 }
 
 static int root_bind(struct work *w, const struct plan_record *r)
@@ -327,7 +356,7 @@ int fs_scratch_drop(struct scratch *scratch)
 
 static int carry_out(const struct plan *p, int userns, int rundir, struct scratch *scratch, int *root)
 {
-	struct work w = {.scratch = scratch, .userns = userns, .rundir = rundir};
+	struct work w = {.plan = p, .scratch = scratch, .userns = userns, .rundir = rundir};
 	int result = 0;
 	for (uint32_t i = 0; i < p->count && result == 0; i++)
 		result = one(&w, &p->records[i], root);

@@ -4,23 +4,22 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "caller.h"
 #include "fs.h"
 #include "start.h"
 #include "sys.h"
 #include "util.h"
 #include "verbs.h"
 
-enum { STATUS_FD = 1, MOST = 64 };
+enum { MOST = 64 };
 
 struct live {
 	struct plan plan;
@@ -74,8 +73,9 @@ static int find_guest(struct live *l)
 /* Made in a mount namespace of our own, which goes with us. */
 static int make_mounts(struct live *l)
 {
-	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0)
-		return fail("mount-namespace", "unshare");
+	cleanup_fd int host = -1;
+	if (caller_leave_mounts(&host) < 0)
+		return -1;
 	if (fs_sources(&l->plan, l->userns, l->rundir, &l->scratch) < 0)
 		return -1;
 	for (uint32_t i = 0; i < l->plan.count; i++) {
@@ -122,7 +122,6 @@ static void take_back(struct live *l)
 static _Noreturn void mount_inside(struct live *l, int report)
 {
 	struct report r = {.ready = 1};
-	umask(0);
 	if (enter(l) < 0 || fs_guest(&l->plan, l->root, next_mount, l) < 0) {
 		take_back(l);
 		r = (struct report){.err = failure.err};
@@ -154,25 +153,6 @@ static int give_mounts(struct live *l)
 	return r.ready ? 0 : fail_with(r.err, r.step, "%s", r.text);
 }
 
-static int say_failure(void)
-{
-	for (char *c = failure.text; *c; c++)
-		if ((unsigned char)*c < ' ' || (unsigned char)*c > 126)
-			*c = ' ';
-	(void)dprintf(STATUS_FD, "error %s %d %s\n", failure.step, failure.err, failure.text);
-	return 1;
-}
-
-/* All or nothing: a key pressed in between must not decide. */
-static int ignore_signals(void)
-{
-	static const int ignored[] = {SIGPIPE, SIGHUP, SIGINT, SIGQUIT, SIGTERM};
-	for (size_t i = 0; i < sizeof ignored / sizeof ignored[0]; i++)
-		if (signal(ignored[i], SIG_IGN) == SIG_ERR)
-			return fail("setup", "signal %d", ignored[i]);
-	return chdir("/") < 0 ? fail("setup", "chdir") : 0;
-}
-
 int mount_main(int argc, char **argv)
 {
 	static struct live l = {.rundir = -1, .pidfd = -1, .userns = -1, .root = -1, .scratch = {.fd = -1}};
@@ -182,7 +162,7 @@ int mount_main(int argc, char **argv)
 		(void)fail_with(EINVAL, "plan", "the verb takes no argument");
 	else if (plan_read(0, &l.plan, &why) < 0)
 		(void)fail("plan", "%s", why);
-	else if (ignore_signals() == 0 && find_guest(&l) == 0 && make_mounts(&l) == 0 && give_mounts(&l) == 0)
+	else if (caller_leave(LOCK_FD) == 0 && find_guest(&l) == 0 && make_mounts(&l) == 0 && give_mounts(&l) == 0)
 		return dprintf(STATUS_FD, "ok 0\n") < 0;
-	return say_failure();
+	return caller_told();
 }

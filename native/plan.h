@@ -50,9 +50,10 @@ enum plan_op {
 	OP_SCRATCH = 30,    /* directory on which a tmpfs is mounted (privately) to hold these mounts */
 	OP_LOOP = 31,       /* id, image file, fstype, mount options (comma separated, may be empty), any of dio shared (comma
 			     * separated): shared with others who say so, by one device */
-	OP_BIND = 32,       /* id, source directory, any of: ro idmap rec : a clone of source, ids shifted by the guest's map */
+	OP_BIND = 32,       /* id, source directory, any of: ro rec and idmap or shift=FROM : a clone of source; idmap: ids 0.. on disk
+			     * show as the guest's, by its map; shift: ids FROM.. do */
 	OP_OWNED_DIR = 33,  /* "@ID/path", octal mode, uid, gid: made if missing, mode and owner put right */
-	OP_ROOT_OVERLAY = 34, /* KEY=VALUE or KEY ... : fsconfig of an overlay; the guest's root. Must be read-write after mounting */
+	OP_ROOT_OVERLAY = 34, /* KEY=VALUE or KEY ... : fsconfig of an overlay; the guest's root. With an upperdir it must be read-write after mounting */
 	OP_ROOT_BIND = 35,  /* source "@ID/path" or path, any of: ro idmap : a directory tree as root instead */
 
 	/* Inside the new root, done by the host (openat2 below the root, no symlinks followed). */

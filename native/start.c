@@ -16,6 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "caller.h"
 #include "cgroup.h"
 #include "clock.h"
 #include "confine.h"
@@ -26,10 +27,9 @@
 #include "devpts.h"
 #include "selfcopy.h"
 #include "sys.h"
+#include "userns.h"
 #include "util.h"
 #include "verbs.h"
-
-enum { STATUS_FD = 1, LOCK_FD = 3 };
 
 struct start {
 	struct plan plan;
@@ -52,45 +52,13 @@ void trace(const char *step)
 	traced = now;
 }
 
-/* Nothing of the caller's comes along but the plan, the status pipe, the lock, and stderr until the end. */
 static int leave_caller(struct start *s)
 {
-	if (close_range(LOCK_FD + 1, ~0U, 0) < 0)
-		return fail("setup", "close_range");
-	for (int fd = 0; fd <= LOCK_FD; fd++)
-		if (fcntl(fd, F_GETFD) < 0 && (fd != 2 || open("/dev/null", O_RDWR) != 2))
-			return fail("setup", "fd %d is not open", fd);
-	if (fcntl(LOCK_FD, F_SETFD, FD_CLOEXEC) < 0)
-		return fail("setup", "fd %d", LOCK_FD);
-	static const int ignored[] = {SIGPIPE, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2, SIGALRM};
-	for (size_t i = 0; i < sizeof ignored / sizeof ignored[0]; i++)
-		if (signal(ignored[i], SIG_IGN) == SIG_ERR)
-			return fail("setup", "signal %d", ignored[i]);
-	if (signal(SIGCHLD, SIG_DFL) == SIG_ERR)
-		return fail("setup", "SIGCHLD");
-	sigset_t none;
-	sigemptyset(&none);
-	if (sigprocmask(SIG_SETMASK, &none, NULL) < 0)
-		return fail("setup", "signal mask");
-	umask(0);
-	if (chdir("/") < 0)
-		return fail("setup", "chdir");
+	if (caller_leave(LOCK_FD) < 0)
+		return -1;
 	/* A description of its own: the flock on the one that came in is the caller's too. */
 	s->keeper.lock = open("/proc/self/fd/3", O_RDWR | O_CLOEXEC);
-	if (s->keeper.lock < 0)
-		return fail("lock", "fd %d", LOCK_FD);
-	return 0;
-}
-
-/* Everything mounted from here on is seen by no one else; what the host unmounts goes away here too. */
-static int private_mounts(struct start *s)
-{
-	s->keeper.host_mnt = open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
-	if (s->keeper.host_mnt < 0 || unshare(CLONE_NEWNS) < 0)
-		return fail("mount-namespace", "unshare");
-	if (mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0)
-		return fail("mount-namespace", "/");
-	return 0;
+	return s->keeper.lock < 0 ? fail("lock", "fd %d", LOCK_FD) : 0;
 }
 
 static int read_namespaces(struct start *s)
@@ -169,32 +137,6 @@ static int clone_child(struct start *s)
 	return cgroup_leave(&s->plan);
 }
 
-static int write_map(const struct plan *p, pid_t pid, const char *which)
-{
-	char text[4096], path[64];
-	size_t used = 0;
-	for (uint32_t i = 0; i < p->count; i++) {
-		const struct plan_record *r = &p->records[i];
-		if (r->op != OP_IDMAP || strcmp(r->args[0].data, which) != 0)
-			continue;
-		uint64_t v[3];
-		for (int k = 0; k < 3; k++)
-			if (!plan_u64(&r->args[k + 1], UINT32_MAX, &v[k]))
-				return fail_with(EINVAL, "idmap", "%s", r->args[k + 1].data);
-		int n = snprintf(text + used, sizeof text - used, "%llu %llu %llu\n", (unsigned long long)v[0],
-				 (unsigned long long)v[1], (unsigned long long)v[2]);
-		if (n < 0 || (size_t)n >= sizeof text - used)
-			return fail_with(E2BIG, "idmap", "too many lines");
-		used += (size_t)n;
-	}
-	if (used == 0)
-		return fail_with(EINVAL, "idmap", "no %sid map", which);
-	snprintf(path, sizeof path, "/proc/%d/%sid_map", (int)pid, which);
-	if (write_file_at(AT_FDCWD, path, text) < 0)
-		return fail("idmap", "%sid_map %.*s", which, (int)used - 1, text);
-	return 0;
-}
-
 static int open_namespace(pid_t pid, const char *which)
 {
 	char path[64];
@@ -207,7 +149,7 @@ static int give_ids(struct start *s)
 {
 	if (!(s->namespaces & CLONE_NEWUSER))
 		return 0;
-	if (write_map(&s->plan, s->keeper.pid, "u") < 0 || write_map(&s->plan, s->keeper.pid, "g") < 0)
+	if (userns_map(&s->plan, s->keeper.pid) < 0)
 		return -1;
 	s->userns = open_namespace(s->keeper.pid, "user");
 	return s->userns < 0 ? -1 : 0;
@@ -318,7 +260,7 @@ static int let_go(struct start *s)
 
 static int start_guest(struct start *s)
 {
-	if (private_mounts(s) < 0)
+	if (caller_leave_mounts(&s->keeper.host_mnt) < 0)
 		return -1;
 	trace("setup");
 	if (keeper_prepare(&s->keeper, &s->plan) < 0 || devpts_make(&s->plan, &s->keeper.pty) < 0)
@@ -393,16 +335,6 @@ static void undo(struct start *s)
 		(void)unlinkat(s->keeper.rundir, "keeper.sock", 0);
 }
 
-/* One line: what a guest's path or a kernel message may hold is made harmless. */
-static int report_error(void)
-{
-	for (char *c = failure.text; *c; c++)
-		if ((unsigned char)*c < ' ' || (unsigned char)*c > 126)
-			*c = ' ';
-	(void)dprintf(STATUS_FD, "error %s %d %s\n", failure.step, failure.err, failure.text);
-	return 1;
-}
-
 /* A process that is cloned into a v2 cgroup gets there for nothing; moving one costs an RCU grace period, 15 ms in
  * which nobody on the host can fork (cgroup_threadgroup_rwsem). So the keeper is born in its cgroup, as a child of the
  * process that was called, which waits for the decision. In the child *decided is an fd to tell it. */
@@ -449,18 +381,18 @@ static int wait_for_decision(pid_t keeper, int decided)
 	if (WIFEXITED(status))
 		return 1;
 	(void)fail_with(0, "keeper", "it was killed by signal %d", WTERMSIG(status));
-	return report_error();
+	return caller_told();
 }
 
 static _Noreturn void become_keeper(struct start *s, int decided)
 {
 	if (setsid() < 0) {
 		(void)fail("keeper", "setsid");
-		_exit(report_error());
+		_exit(caller_told());
 	}
 	if ((s->adopts ? adopt_guest(s) : start_guest(s)) < 0) {
 		undo(s);
-		_exit(report_error());
+		_exit(caller_told());
 	}
 	(void)prctl(PR_SET_PDEATHSIG, 0);
 	(void)dprintf(STATUS_FD, "ok %d\n", (int)s->keeper.pid);
@@ -486,14 +418,14 @@ static int keep_main(int argc, char **argv, bool adopts)
 	bool sealed = argc == 2 && strcmp(argv[1], "--sealed") == 0;
 	if (argc != 1 && !sealed) {
 		(void)fail_with(EINVAL, "plan", "the verb takes no argument but --sealed");
-		return report_error();
+		return caller_told();
 	}
 	/* The copy reads the plan, and makes the lock its own again. */
 	if (leave_caller(&s) < 0 || (sealed && self_copy(LOCK_FD, argc, argv) < 0) || read_plan(&s) < 0)
-		return report_error();
+		return caller_told();
 	pid_t pid = fork_keeper(&s, &decided);
 	if (pid < 0)
-		return report_error();
+		return caller_told();
 	if (pid == 0)
 		become_keeper(&s, decided);
 	return wait_for_decision(pid, decided);

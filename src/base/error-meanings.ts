@@ -25,6 +25,12 @@ const meanings: Record<ErrorCode, string> = {
   "container.attach-failed": "No command could be run in it; the message names the step and the reason.",
   "container.mount-failed":
     "Nothing could be mounted in it while it runs; the message names the mount and the reason. Nothing has changed.",
+  "snapshot.not-found": "The container has no snapshot of that name.",
+  "snapshot.exists": "The container has a snapshot of that name already.",
+  "container.view-failed":
+    "The root of a stopped container could not be mounted; the message names the step and the reason.",
+  "container.mounted": "Its root is mounted on the host; `berth umount` takes the mount away.",
+  "container.not-mounted": "Its root is not mounted on the host.",
   "template.not-found": "There is no template of that name or digest.",
   "template.exists": "The template's name is taken.",
   "template.in-use": "Containers were made from the template.",

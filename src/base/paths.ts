@@ -63,6 +63,7 @@ export function containerPaths(name: string, at: Instance = instance) {
     compiled: `${dir}/config.compiled`,
     state: `${dir}/state.json`,
     intent: `${dir}/intent.json`,
+    snapshots: `${dir}/snapshots`,
     lock: `${at.run}/.lock/${name}`,
     run,
     init: `${run}/init`,

@@ -12,6 +12,9 @@ export const commandTable: CommandTable = [
       rm: () => import("./commands/rm.ts"),
       freeze: () => import("./commands/freeze.ts"),
       thaw: () => import("./commands/thaw.ts"),
+      clone: () => import("./commands/clone.ts"),
+      rename: () => import("./commands/rename.ts"),
+      move: () => import("./commands/move.ts"),
     },
   },
   {
@@ -28,6 +31,8 @@ export const commandTable: CommandTable = [
       exec: () => import("./commands/exec.ts"),
       enter: () => import("./commands/enter.ts"),
       console: () => import("./commands/console.ts"),
+      mount: () => import("./commands/mount.ts"),
+      umount: () => import("./commands/umount.ts"),
     },
   },
   {
@@ -39,6 +44,22 @@ export const commandTable: CommandTable = [
         commands: {
           show: () => import("./commands/config-show.ts"),
           edit: () => import("./commands/config-edit.ts"),
+        },
+      },
+    },
+  },
+  {
+    title: "Snapshots",
+    commands: {
+      snapshot: {
+        summary: "Keep a container's disk as it is, and go back to it",
+        commands: {
+          create: () => import("./commands/snapshot-create.ts"),
+          ls: () => import("./commands/snapshot-ls.ts"),
+          restore: () => import("./commands/snapshot-restore.ts"),
+          mount: () => import("./commands/snapshot-mount.ts"),
+          rm: () => import("./commands/snapshot-rm.ts"),
+          run: () => import("./commands/snapshot-run.ts"),
         },
       },
     },

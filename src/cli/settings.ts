@@ -138,6 +138,18 @@ const table = [
     spec: { name: "stop-timeout", kind: "duration", summary: "How long a stop waits before it kills" },
   },
   {
+    path: ["snapshots", "every"],
+    spec: {
+      name: "snapshot-every",
+      kind: "duration",
+      summary: "How often a snapshot is taken by `berth snapshot run`",
+    },
+  },
+  {
+    path: ["snapshots", "keep"],
+    spec: { name: "snapshot-keep", kind: "count", summary: "How many of those are kept" },
+  },
+  {
     path: ["no-new-privs"],
     spec: { name: "no-new-privs", kind: "boolean", summary: "Set-uid programs gain nothing in the guest" },
   },

@@ -88,6 +88,17 @@ const stopSchema = v.strictObject({
   timeout: v.optional(described(duration(0, 3600), "How long a stop waits before it kills.", "60s"), "60s"),
 });
 
+const snapshotsSchema = v.strictObject({
+  every: v.optional(
+    described(
+      duration(600, 366 * 86400),
+      "How often `berth snapshot run` takes a snapshot by itself; none when absent.",
+      "1d",
+    ),
+  ),
+  keep: v.optional(described(countLimit(1, 100), "How many of those that it took are kept.", "7"), 7),
+});
+
 const keyName = (pattern: RegExp, message: string) => v.pipe(v.string(), v.regex(pattern, message));
 
 export const containerSchema = v.strictObject({
@@ -163,6 +174,7 @@ export const containerSchema = v.strictObject({
     () => ({}),
   ),
   stop: v.optional(stopSchema, {}),
+  snapshots: v.optional(snapshotsSchema, {}),
   sysctl: v.optional(
     described(
       v.record(

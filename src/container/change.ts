@@ -11,6 +11,7 @@ import { storageDriver } from "../storage/drivers.ts";
 import { withVolumeLocks } from "../storage/volumes.ts";
 import type { LockedContainer } from "./container.ts";
 import { clearIntent, declareIntent } from "./intent.ts";
+import { refuseMounted } from "./mounted.ts";
 import { checkMounts, mountWarnings, newMounts, volumesOf } from "./mounts.ts";
 import { checkNumber } from "./name.ts";
 import { checkAddress } from "./network.ts";
@@ -28,6 +29,8 @@ const liveKeys = new Set([
   "ctid",
   "stop.signal",
   "stop.timeout",
+  "snapshots.every",
+  "snapshots.keep",
   "disk",
   "inodes",
 ]);
@@ -109,10 +112,11 @@ const addedMounts = (before: ContainerConfig, after: ContainerConfig): readonly 
   after.mounts.filter(({ target }) => !before.mounts.some((mount) => mount.target === target));
 
 async function resize(
-  { name, state, config }: LockedContainer,
+  container: LockedContainer,
   after: { text: string; value: ContainerConfig },
   running: boolean,
 ): Promise<void> {
+  const { name, state, config } = container;
   const driver = storageDriver(state.storage);
   if (running && !driver.resizesLive) {
     throw new BerthError(
@@ -121,6 +125,7 @@ async function resize(
       `berth stop ${name} first`,
     );
   }
+  if (!driver.resizesLive) refuseMounted(container);
   if (after.value.inodes !== config.inodes && driver.name === "image") {
     throw new BerthError(
       "storage.failed",

@@ -1,9 +1,10 @@
 /** Opening a container: the lock where it will be changed, recovery of what was cut short, and what is known of it. */
 import { BerthError } from "../base/errors.ts";
 import type { ContainerConfig } from "../config/schema.ts";
-import { hasIntent, recover } from "./intent.ts";
+import { hasIntent } from "./intent.ts";
 import { type ContainerLock, dropLockFile, withLock } from "./lock.ts";
 import { resolveName } from "./name.ts";
+import { recover } from "./recover.ts";
 import { type Status, statusOf } from "./status.ts";
 import { type ContainerState, loadConfig, loadConfigLeniently, loadState } from "./store.ts";
 
@@ -81,4 +82,10 @@ export function mustRun(name: string): Extract<Status, { state: "running" | "fro
     throw new BerthError("container.not-running", `container ${name} is stopped`, `berth start ${name}`);
   }
   return status;
+}
+
+/** Throws container.running, saying why it matters. */
+export function mustBeStopped(name: string, why: string): void {
+  if (statusOf(name).state === "stopped") return;
+  throw new BerthError("container.running", `container ${name} is running: ${why}`, `berth stop ${name}`);
 }

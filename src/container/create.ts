@@ -12,12 +12,14 @@ import type { DriverName } from "../storage/driver.ts";
 import { chooseDriver, storageDriver } from "../storage/drivers.ts";
 import { resolveTemplate } from "../storage/templates.ts";
 import { withVolumeLocks } from "../storage/volumes.ts";
+import type { LockedContainer } from "./container.ts";
 import { claimIds } from "./ids.ts";
-import { clearIntent, declareIntent, discard, recover } from "./intent.ts";
+import { clearIntent, declareIntent } from "./intent.ts";
 import { type ContainerLock, dropLockFile, withLock } from "./lock.ts";
 import { checkMounts, volumesOf } from "./mounts.ts";
 import { checkName, checkNumber } from "./name.ts";
 import { checkAddress } from "./network.ts";
+import { discard, recover } from "./recover.ts";
 import { type ContainerState, hostConfig, saveState } from "./store.ts";
 
 export type CreateOptions = {
@@ -31,7 +33,7 @@ export type CreateOptions = {
 export async function createContainer(name: string, options: CreateOptions): Promise<ContainerState> {
   checkName(name);
   const text = newConfigText(name, options.template, options.settings);
-  const config = parseContainerConfig(text, `settings of ${name}`).value;
+  parseContainerConfig(text, `settings of ${name}`);
   const template = resolveTemplate(options.template);
   const storage = options.storage ?? hostConfig().storage ?? (await chooseDriver());
   const missing = await storageDriver(storage).missing();
@@ -42,28 +44,45 @@ export async function createContainer(name: string, options: CreateOptions): Pro
       "choose another with --storage",
     );
 
-  checkNumber(name, config.ctid);
+  return await makeContainer(name, text, { template: template.digest, storage, layers: [] });
+}
 
+export const nameTaken = (name: string): BerthError =>
+  new BerthError(
+    "container.exists",
+    `there is a container ${name} already`,
+    "choose another name, or `berth rm` it first",
+  );
+
+/** What a new container lies on. */
+export type Ground = Pick<ContainerState, "template" | "storage" | "layers">;
+
+/** Makes a container with these settings on that ground, whole or not at all; `finish` is a part of it. */
+export async function makeContainer(
+  name: string,
+  text: string,
+  ground: Ground,
+  finish: (container: LockedContainer) => Promise<void> = async () => {},
+): Promise<ContainerState> {
+  const { storage, layers } = ground;
+  checkName(name);
+  const config = parseContainerConfig(text, `settings of ${name}`).value;
+  checkNumber(name, config.ctid);
   return await withLock(name, async (lock) => {
-    if (await recover(lock)) {
-      throw new BerthError(
-        "container.exists",
-        `there is a container ${name} already`,
-        "choose another name, or `berth rm` it first",
-      );
-    }
+    if (await recover(lock)) throw nameTaken(name);
     const uuid = crypto.randomUUID();
     makeDirs(`${instance.lib}/containers`);
     mkdirSync(containerPaths(name).dir, { mode: 0o700 });
-    declareIntent(name, { operation: "create", uuid, storage });
+    declareIntent(name, { operation: "create", uuid, storage, layers });
     try {
       await withVolumeLocks(volumesOf(config), async () => {
         checkMounts({ config }, []);
         writeAtomic(containerPaths(name).config, text); // from here on it is a user of its volumes
       });
-      const state = await fill(uuid, storage, config, template.digest);
+      const state = await fill(uuid, config, ground);
       saveState(name, state);
       resolveTemplate(state.template); // it may have been removed in the meantime
+      await finish({ name, lock, config, state });
       clearIntent(name);
       syncDir(`${instance.lib}/containers`);
       return state;
@@ -77,9 +96,8 @@ export async function createContainer(name: string, options: CreateOptions): Pro
 /** Claims ids and address and makes the volume. */
 async function fill(
   uuid: string,
-  storage: DriverName,
   config: ContainerConfig,
-  template: string,
+  { template, storage, layers }: Ground,
 ): Promise<ContainerState> {
   const baseUid = config.privileged ? 0 : claimIds(uuid);
   checkAddress(config, { uuid, address: null });
@@ -93,7 +111,7 @@ async function fill(
     uuid,
     template,
     storage,
-    layers: [],
+    layers,
     baseUid,
     mac: macOf(uuid),
     address,

@@ -27,6 +27,11 @@ export function identityFiles(
     ...(config.network.mode === "none"
       ? []
       : [file("/etc/resolv.conf", resolvConf(servers, config.network.search ?? []))]),
-    file("/etc/machine-id", `${state.uuid.replaceAll("-", "")}\n`, "empty"),
+    // A clone lies on what another one has written.
+    file(
+      "/etc/machine-id",
+      `${state.uuid.replaceAll("-", "")}\n`,
+      state.identity === "" ? "always" : "empty",
+    ),
   ];
 }

@@ -1,31 +1,48 @@
 /**
  * What a changing operation is about to do, written before it does it: a command that is killed half way is
- * completed or undone by whoever takes the container's lock next.
+ * completed or undone by whoever takes the container's lock next (recover.ts).
  */
-import { closeSync, existsSync, readdirSync, rmdirSync, rmSync } from "node:fs";
+import { existsSync, rmSync } from "node:fs";
 import { BerthError } from "../base/errors.ts";
-import { claimant, listIfExists, readIfExists, syncDir, writeAtomic } from "../base/files.ts";
-import { containerPaths, instance, leasesDir } from "../base/paths.ts";
-import { releaseAddress } from "../network/addresses.ts";
-import { cgroups } from "../resources/cgroup.ts";
-import type { DriverName, VolumeLimits } from "../storage/driver.ts";
-import { storageDriver } from "../storage/drivers.ts";
-import { releaseIds } from "./ids.ts";
-import { type ContainerLock, dropLockFile, tryTakeLock } from "./lock.ts";
-import { statusOf } from "./status.ts";
-import { loadState } from "./store.ts";
+import { readIfExists, syncDir, writeAtomic } from "../base/files.ts";
+import { containerPaths } from "../base/paths.ts";
+import type { DriverName, Layer } from "../storage/driver.ts";
 
-type Owner = { readonly uuid: string; readonly storage: DriverName };
+export type Owner = { readonly uuid: string; readonly storage: DriverName };
 
 export type Intent =
-  | (Owner & { readonly operation: "create" | "remove" })
+  | (Owner & {
+      readonly operation: "create" | "remove";
+      /** What the new container lies on. */
+      readonly layers?: readonly Layer[];
+    })
   | (Owner & {
       readonly operation: "resize";
       /** What the volume shall have; an absent limit is none. */
       readonly limits: { readonly bytes?: number | undefined; readonly inodes?: number | undefined };
       /** config.yaml as it shall read then. */
       readonly config: string;
+    })
+  /** The volume becomes a layer, a new one lies on it. Undone unless somebody else has taken to the layer. */
+  | (Owner & { readonly operation: "freeze"; readonly layers: readonly Layer[] })
+  /** Layers are being made for somebody; without an owner they go. `thaw`: the guest stands still for a moment of it. */
+  | (Owner & { readonly operation: "copy"; readonly layers: readonly Layer[]; readonly thaw: boolean })
+  /** A new volume on other layers takes the place of the volume, which is kept as `old` until then. */
+  | (Owner & {
+      readonly operation: "replace";
+      readonly layers: readonly Layer[];
+      readonly old: string;
+    })
+  /** Volume and layers are being copied to another driver; state.json tells whether that is done. */
+  | (Owner & {
+      readonly operation: "move";
+      readonly to: DriverName;
+      readonly layers: readonly Layer[];
+      /** Ids of layers, old to new. */
+      readonly copies: Readonly<Record<string, string>>;
     });
+
+export type IntentOf<O extends Intent["operation"]> = Extract<Intent, { operation: O }>;
 
 export function declareIntent(name: string, intent: Intent): void {
   writeAtomic(
@@ -40,7 +57,7 @@ export function clearIntent(name: string): void {
   syncDir(containerPaths(name).dir);
 }
 
-function readIntent(name: string): Intent | undefined {
+export function readIntent(name: string): Intent | undefined {
   const text = readIfExists(containerPaths(name).intent);
   if (text === undefined) return undefined;
   try {
@@ -58,85 +75,3 @@ function readIntent(name: string): Intent | undefined {
 /** Whether an operation was cut short (or is under way by somebody who holds the lock). */
 export const hasIntent = (name: string): boolean =>
   existsSync(containerPaths(name).intent) || !existsSync(containerPaths(name).state);
-
-/** Completes or undoes what was cut short, under the container's lock. Says whether the container still exists. */
-export async function recover(lock: ContainerLock): Promise<boolean> {
-  const { name } = lock;
-  const { dir, state, config } = containerPaths(name);
-  if (!existsSync(dir)) return false;
-  const intent = readIntent(name);
-  if (intent === undefined) {
-    if (existsSync(state) || existsSync(config)) return true;
-    // Nothing but an empty directory: the first step of a creation or the last of a removal.
-    discardDirectory(name);
-    return false;
-  }
-  if (intent.operation === "resize") {
-    if (statusOf(name).state === "stopped" || storageDriver(intent.storage).resizesLive)
-      await finishResize(name, intent);
-    clearIntent(name);
-    return true;
-  }
-  await discard(lock, intent);
-  return false;
-}
-
-async function finishResize(name: string, intent: Extract<Intent, { operation: "resize" }>): Promise<void> {
-  const limits: VolumeLimits = { bytes: intent.limits.bytes, inodes: intent.limits.inodes };
-  await storageDriver(intent.storage).resize(intent.uuid, limits);
-  writeAtomic(containerPaths(name).config, intent.config);
-}
-
-/** Recovers every container whose lock is free and that was left half way: what `ls` does before it looks. */
-export async function recoverIdle(names: readonly string[]): Promise<void> {
-  for (const name of names.filter(hasIntent)) {
-    const lock = tryTakeLock(name);
-    if (lock === undefined) continue;
-    try {
-      if (!(await recover(lock))) dropLockFile(lock);
-    } finally {
-      closeSync(lock.fd);
-    }
-  }
-}
-
-/** Removes everything that belongs to the container. Whatever is gone already is fine, so it can be repeated. */
-export async function discard(
-  { name }: ContainerLock,
-  { uuid, storage }: { uuid: string; storage: DriverName },
-): Promise<void> {
-  cgroups().remove(name);
-  await storageDriver(storage).remove(uuid);
-  releaseLeases(name, uuid);
-  const { run, consoleLog } = containerPaths(name);
-  rmSync(run, { recursive: true, force: true });
-  for (const log of [consoleLog, `${consoleLog}.1`]) rmSync(log, { force: true });
-  discardDirectory(name);
-}
-
-/** The intent goes last, so that a removal cut short is known as one. */
-function discardDirectory(name: string): void {
-  const { dir, intent } = containerPaths(name);
-  for (const entry of readdirSync(dir)) {
-    if (`${dir}/${entry}` !== intent) rmSync(`${dir}/${entry}`, { recursive: true, force: true });
-  }
-  rmSync(intent, { force: true });
-  rmdirSync(dir);
-  syncDir(`${instance.lib}/containers`);
-}
-
-/** Leases are named by what is leased; only an interrupted creation has not noted which it got. */
-function releaseLeases(name: string, uuid: string): void {
-  if (existsSync(containerPaths(name).state)) {
-    const { baseUid, address } = loadState(name);
-    releaseIds(baseUid, uuid);
-    if (address !== null) releaseAddress(address, uuid);
-    return;
-  }
-  for (const kind of ["uid", "ip"]) {
-    const dir = `${leasesDir()}/${kind}`;
-    for (const entry of listIfExists(dir)) {
-      if (claimant(`${dir}/${entry}`) === uuid) rmSync(`${dir}/${entry}`, { force: true });
-    }
-  }
-}

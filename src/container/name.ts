@@ -48,15 +48,18 @@ export function resolveName(word: string): string {
   );
 }
 
-/** Refuses a number that already means another container, by ctid or by name; and a name that is another's ctid. */
-export function checkNumber(name: string, ctid: number | undefined): void {
+/**
+ * Refuses a number that already means another container, by ctid or by name; and a name that is another's ctid. `self`
+ * is the name that the container has now.
+ */
+export function checkNumber(name: string, ctid: number | undefined, self = name): void {
   const meant = new Set([
     ...(ctid === undefined ? [] : [ctid]),
     ...(/^\d+$/.test(name) ? [Number(name)] : []),
   ]);
   if (meant.size === 0) return;
   for (const other of containerNames()) {
-    if (other === name) continue;
+    if (other === self) continue;
     const number = [ctidOf(other), ...(/^\d+$/.test(other) ? [Number(other)] : [])].find(
       (own) => own !== undefined && meant.has(own),
     );

@@ -2,14 +2,17 @@
 import { existsSync } from "node:fs";
 import { BerthError } from "../base/errors.ts";
 import { containerPaths } from "../base/paths.ts";
-import { declareIntent, discard, recover } from "./intent.ts";
+import { declareIntent } from "./intent.ts";
 import { dropLockFile, withLock } from "./lock.ts";
+import { refuseMounted, refuseMountedSnapshots, unmountContainer } from "./mounted.ts";
 import { resolveName } from "./name.ts";
+import { discard, recover } from "./recover.ts";
+import { listSnapshots } from "./snapshots.ts";
 import { statusOf } from "./status.ts";
 import { stopContainer } from "./stop.ts";
 import { loadConfigLeniently, loadState } from "./store.ts";
 
-/** Removes it; a running one only with `force`, which kills it first. */
+/** Removes it; one that runs or is mounted only with `force`, which kills it or unmounts it first. */
 export async function removeContainer(word: string, force: boolean): Promise<void> {
   const name = resolveName(word);
   await withLock(name, async (lock) => {
@@ -35,6 +38,14 @@ export async function removeContainer(word: string, force: boolean): Promise<voi
       await stopContainer(
         { name, lock, state, config: loadConfigLeniently(name) },
         { kill: true, timeout: undefined, stayDown: true },
+      );
+    }
+    if (force) unmountContainer({ name, state });
+    else {
+      refuseMounted({ name, state });
+      refuseMountedSnapshots(
+        { name, state },
+        listSnapshots(name).map((snapshot) => snapshot.name),
       );
     }
     declareIntent(name, { operation: "remove", uuid: state.uuid, storage: state.storage });

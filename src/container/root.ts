@@ -1,6 +1,7 @@
 /** The records that make a container's root: template, frozen layers, its own volume. */
 import type { PlanRecord } from "../kernel/plan.ts";
-import { rootRecords } from "../storage/overlay.ts";
+import type { Layer } from "../storage/driver.ts";
+import { layerRecords, rootRecords } from "../storage/overlay.ts";
 import type { Container } from "./container.ts";
 import { templateOf } from "./templates.ts";
 
@@ -8,6 +9,19 @@ export function rootRecordsOf({ config, state }: Pick<Container, "config" | "sta
   return rootRecords({
     volume: { id: state.uuid, storage: state.storage },
     layers: state.layers,
+    rootfs: templateOf(state).rootfs,
+    baseUid: state.baseUid,
+    shifted: !config.privileged,
+  });
+}
+
+/** The records of a root that nobody writes to: some layers over the container's template. */
+export function layerRootOf(
+  { config, state }: Pick<Container, "config" | "state">,
+  layers: readonly Layer[],
+): readonly PlanRecord[] {
+  return layerRecords({
+    layers,
     rootfs: templateOf(state).rootfs,
     baseUid: state.baseUid,
     shifted: !config.privileged,

@@ -19,6 +19,7 @@ import type { Limits } from "../resources/limits.ts";
 import type { LockedContainer } from "./container.ts";
 import { identityFiles } from "./identity.ts";
 import type { ContainerLock } from "./lock.ts";
+import { refuseMounted } from "./mounted.ts";
 import { noMounts, type ResolvedMounts, recordVolumes, resolveMounts } from "./mounts.ts";
 import { checkAddress, reconcileNetwork } from "./network.ts";
 import { rootRecordsOf } from "./root.ts";
@@ -29,7 +30,7 @@ import { hostConfig, saveState } from "./store.ts";
 const CONSOLE_LOG_SIZE = 1 << 20;
 
 /** Where berth-launch mounts what it builds a root from: in a mount namespace of its own, so all starts share the path. */
-const scratchDir = `${instance.run}/.mnt`;
+export const scratchDir = `${instance.run}/.mnt`;
 
 export const limitsOf = (config: LockedContainer["config"]): Limits => ({
   memory: config.memory,
@@ -56,6 +57,7 @@ export async function startContainer(
     );
   }
   const mounts = await resolveMounts(container);
+  refuseMounted(container);
   releaseRuntime(name);
   const state = await reconcileNetwork(container);
   const { attach, start, identity } = plans({ ...container, state }, mounts);

@@ -6,8 +6,8 @@ import { readIfExists } from "../base/files.ts";
 import type { ContainerConfig } from "../config/schema.ts";
 import { cgroups } from "../resources/cgroup.ts";
 import type { Usage } from "../resources/driver.ts";
-import { recoverIdle } from "./intent.ts";
 import { containerNames } from "./name.ts";
+import { recoverIdle } from "./recover.ts";
 import { type Status, statusOf } from "./status.ts";
 import { type ContainerState, loadConfig, loadState } from "./store.ts";
 

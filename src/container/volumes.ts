@@ -1,8 +1,10 @@
 /** Which volumes containers have, and which have names of their own: what a pool is checked against. */
 import type { DriverName } from "../config/storage-drivers.ts";
 import { listVolumes } from "../storage/volumes.ts";
-import { hasIntent, recoverIdle } from "./intent.ts";
+import { hasIntent } from "./intent.ts";
+import { layerOwners } from "./layers.ts";
 import { containerNames } from "./name.ts";
+import { recoverIdle } from "./recover.ts";
 import { loadState } from "./store.ts";
 
 export type Owners = {
@@ -23,8 +25,13 @@ export async function volumeOwners(driver: DriverName): Promise<Owners> {
     .map((name) => ({ name, state: loadState(name) }))
     .filter(({ state }) => state.storage === driver)
     .map(({ name, state }) => [state.uuid, name] as const);
+  const layers = [...layerOwners(driver)].map(([id, owners]) => [id, [...owners].join(", ")] as const);
   return {
-    volumes: new Map([...volumes, ...named.map(({ id, name }) => [id, `volume ${name}`] as const)]),
+    volumes: new Map([
+      ...volumes,
+      ...layers,
+      ...named.map(({ id, name }) => [id, `volume ${name}`] as const),
+    ]),
     underWay: [
       ...underWay,
       ...named.filter(({ intent }) => intent !== undefined).map(({ name }) => `volume ${name}`),

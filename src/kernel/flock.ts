@@ -15,3 +15,14 @@ export function tryLock(fd: number): boolean {
     if (code !== EINTR) throw new Error(`flock: errno ${code}`);
   }
 }
+
+const LOOK_MS = 10;
+
+/** Takes the lock, looking every 10 ms; false when somebody else still has it after the given time. */
+export async function waitForFileLock(fd: number, milliseconds: number): Promise<boolean> {
+  for (let waited = 0; !tryLock(fd); waited += LOOK_MS) {
+    if (waited >= milliseconds) return false;
+    await Bun.sleep(LOOK_MS);
+  }
+  return true;
+}

@@ -71,6 +71,14 @@ const namespaces = (privileged: boolean): string[] => [
   "cgroup",
 ];
 
+const idMaps = (privileged: boolean, baseUid: number): readonly PlanRecord[] =>
+  privileged
+    ? []
+    : [
+        ["idmap", "u", 0, baseUid, ID_COUNT],
+        ["idmap", "g", 0, baseUid, ID_COUNT],
+      ];
+
 /** What init and every command run by exec find in their environment. */
 export function guestEnvironment(config: ContainerConfig, uuid: string): string[] {
   const fixed = {
@@ -98,12 +106,7 @@ export function launchPlan(facts: LaunchFacts): Plan {
   return [
     ["name", name],
     ["namespaces", ...namespaces(privileged)],
-    ...(privileged
-      ? []
-      : ([
-          ["idmap", "u", 0, baseUid, ID_COUNT],
-          ["idmap", "g", 0, baseUid, ID_COUNT],
-        ] as const)),
+    ...idMaps(privileged, baseUid),
     ["init", ...config.init],
     // Pressure file descriptors do not survive a checkpoint; systemd then spins.
     ["env", ...guestEnvironment(config, facts.uuid), "TERM=vt220", "MEMORY_PRESSURE_WATCH=/dev/null"],
@@ -131,6 +134,21 @@ export function launchPlan(facts: LaunchFacts): Plan {
     ["oomScore", 0],
     ...confinement(facts),
     ...facts.networkRecords,
+  ];
+}
+
+/** The plan of `berth-launch view`: the guest's root alone. */
+export function viewPlan(
+  facts: Pick<LaunchFacts, "name" | "baseUid" | "runDir" | "scratchDir" | "rootRecords"> & {
+    readonly privileged: boolean;
+  },
+): Plan {
+  return [
+    ["name", facts.name],
+    ...idMaps(facts.privileged, facts.baseUid),
+    ["rundir", facts.runDir],
+    ["scratch", facts.scratchDir],
+    ...facts.rootRecords,
   ];
 }
 

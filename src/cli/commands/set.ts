@@ -74,7 +74,8 @@ function settingPath(key: string): readonly string[] {
   const known = containerSettings().map((setting) => setting.key);
   const open = ["environment", "sysctl"].find((map) => key.startsWith(`${map}.`));
   if (open !== undefined) return [open, key.slice(open.length + 1)];
-  if (known.includes(key) || key === "network" || key === "stop") return key.split(".");
+  if (known.includes(key) || key === "network" || key === "stop" || key === "snapshots")
+    return key.split(".");
   const nearest = closest(key, known);
   throw new BerthError(
     "usage.bad-argument",

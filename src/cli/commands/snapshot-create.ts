@@ -1,0 +1,55 @@
+import { requireRoot } from "../../base/root.ts";
+import { withContainer } from "../../container/container.ts";
+import { createSnapshot } from "../../container/snapshot.ts";
+import { snapshotNameAt } from "../../container/snapshot-schedule.ts";
+import { nameArgument } from "../each.ts";
+import { defineCommand } from "../framework/command.ts";
+
+export const command = defineCommand({
+  name: "snapshot create",
+  summary: "Keep a container's disk as it is now",
+  description:
+    "A stopped container takes no time and no space: its volume becomes a layer that stays as it is, with an empty volume on top. What a running one has written is copied while it runs; it stands still only while the last changes follow (not at all on btrfs), and what its programs had not written yet is missing, as after a power cut. Snapshots take space of the pool, not of the container's limit.",
+  arguments: [
+    nameArgument,
+    { name: "snapshot", kind: "string", optional: true, summary: "Its name; the time when absent" },
+  ],
+  options: [
+    { name: "description", kind: "string", summary: "A word about what it is for" },
+    {
+      name: "expires",
+      kind: "duration",
+      summary: "After this time `berth snapshot run` removes it",
+    },
+  ] as const,
+  examples: [
+    { command: "berth snapshot create web1 before-upgrade", what: "Before something risky" },
+    { command: "berth snapshot create web1 --expires 30d", what: "One that goes by itself" },
+  ],
+  seeAlso: ["snapshot restore", "snapshot ls", "clone"],
+  async run(context) {
+    requireRoot();
+    const { name, snapshot = snapshotNameAt(new Date()) } = context.arguments;
+    const { description, expires } = context.options;
+    const made = await withContainer(
+      name,
+      async (container) =>
+        await createSnapshot(
+          container,
+          {
+            name: snapshot,
+            description,
+            expires: expires === undefined ? undefined : new Date(Date.now() + expires * 1000),
+            scheduled: false,
+          },
+          context.progress,
+        ),
+    );
+    const still = Math.round(made.frozen * 10) / 10;
+    context.out.result({ container: name, ...made.snapshot, frozenMilliseconds: still }, () =>
+      made.snapshot.running
+        ? `${name}: snapshot ${snapshot}; the guest stood still for ${still} ms`
+        : `${name}: snapshot ${snapshot}`,
+    );
+  },
+});

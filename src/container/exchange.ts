@@ -1,0 +1,180 @@
+/**
+ * Exchanging what a stopped container lies on: its volume becomes a layer with a new volume on it, or a new volume on
+ * other layers takes its place. Each exchange is a few renames between an intent and the state that it leads to, and
+ * can be taken back until then.
+ */
+import { BerthError } from "../base/errors.ts";
+import { xattrsOf } from "../kernel/xattr.ts";
+import type { Layer, VolumeLimits } from "../storage/driver.ts";
+import { storageDriver } from "../storage/drivers.ts";
+import { removeDirectory } from "../storage/remove.ts";
+import type { LockedContainer } from "./container.ts";
+import { clearIntent, declareIntent, type IntentOf } from "./intent.ts";
+import { layerOwners, MOST_LAYERS, newLayerId, sweepLayers } from "./layers.ts";
+import { listSnapshots, saveSnapshot } from "./snapshots.ts";
+import { type ContainerState, loadState, saveState } from "./store.ts";
+
+export const volumeLimits = ({ config }: Pick<LockedContainer, "config">): VolumeLimits => ({
+  bytes: config.disk,
+  inodes: config.inodes,
+});
+
+/**
+ * Freezes the volume of a stopped container under a new one and hands the layers to `work`; if that fails, and nobody
+ * has the new layer, all is as it was.
+ */
+export async function freezeVolume<T>(
+  container: LockedContainer,
+  work: (layers: readonly Layer[]) => Promise<T>,
+): Promise<T> {
+  const { name, state } = container;
+  const { uuid, storage, baseUid } = state;
+  if (state.layers.length >= MOST_LAYERS)
+    throw new BerthError(
+      "storage.failed",
+      `container ${name} lies on ${state.layers.length} layers already, and no more than ${MOST_LAYERS} are allowed`,
+      `\`berth snapshot ls ${name}\`: remove some`,
+    );
+  const driver = storageDriver(storage);
+  const layer = { id: newLayerId(), storage, baseUid };
+  const intent: IntentOf<"freeze"> = { operation: "freeze", uuid, storage, layers: [layer] };
+  declareIntent(name, intent);
+  try {
+    await forgetIndex({ id: uuid, storage });
+    await driver.seal(uuid);
+    await driver.rename(uuid, layer.id);
+    await driver.create(uuid, volumeLimits(container));
+    const layers = [layer, ...state.layers];
+    saveState(name, { ...state, layers });
+    const result = await work(layers);
+    clearIntent(name);
+    return result;
+  } catch (error) {
+    await undoFreeze(name, intent);
+    throw error;
+  }
+}
+
+/**
+ * Removes the overlay's own notes beside an upper directory that becomes a layer. They hold a second link to each of its
+ * files, which guests would see as one, and are tied to the file system's UUID; an upper directory does without.
+ */
+export async function forgetIndex({ id, storage }: Pick<Layer, "id" | "storage">): Promise<void> {
+  await storageDriver(storage).withVolume(id, async (dir) => await removeDirectory(`${dir}/work`));
+}
+
+/** Takes a freeze back, unless a snapshot or another container has taken to the layer: then it stands. */
+export async function undoFreeze(name: string, { uuid, storage, layers }: IntentOf<"freeze">): Promise<void> {
+  const state = loadState(name);
+  const layer = layers[0];
+  if (layer === undefined || !isShared(name, layer)) {
+    if (layer !== undefined) await putBack(storage, uuid, layer.id);
+    if (state.layers[0]?.id === layer?.id) saveState(name, { ...state, layers: state.layers.slice(1) });
+  }
+  clearIntent(name);
+}
+
+/** While `from` is there it is what the container had; a volume beside it is new and empty. */
+async function putBack(storage: Layer["storage"], uuid: string, from: string): Promise<void> {
+  const driver = storageDriver(storage);
+  if (!driver.exists(from)) return;
+  await driver.remove(uuid);
+  await driver.rename(from, uuid);
+}
+
+/** Whether anybody but the container itself has the layer. */
+const isShared = (name: string, { id }: Layer): boolean =>
+  [...(layerOwners().get(id) ?? [])].some((owner) => owner !== name && owner !== `${name} (freeze)`);
+
+/**
+ * Takes back freezes that nobody needs any more, while nothing was written since: the stack of a container whose
+ * snapshots come and go does not grow. For a stopped container, whose volume is `empty`.
+ */
+export async function unfreezeUnused(
+  container: LockedContainer,
+  isEmpty: () => Promise<boolean>,
+): Promise<ContainerState> {
+  const { name } = container;
+  let { state } = container;
+  for (let layer = state.layers[0]; layer !== undefined; layer = state.layers[0]) {
+    const own = layer.storage === state.storage && layer.baseUid === state.baseUid;
+    if (!own || isShared(name, layer) || !(await wasVolume(layer)) || !(await isEmpty())) break;
+    const intent = {
+      operation: "freeze",
+      uuid: state.uuid,
+      storage: state.storage,
+      layers: [layer],
+    } as const;
+    declareIntent(name, intent);
+    await undoFreeze(name, intent);
+    state = loadState(name);
+  }
+  return state;
+}
+
+/** Whether the layer has been the upper directory of what lies below it: a copy bears no mark of that. */
+const wasVolume = async ({ storage, id }: Layer): Promise<boolean> =>
+  await storageDriver(storage).withVolume(
+    id,
+    async (dir) => xattrsOf(`${dir}/upper`).some(({ name }) => name.toString() === "trusted.overlay.origin"),
+    "ro",
+  );
+
+/** Puts a new, empty volume on other layers in the place of a stopped container's; the old one goes at the end. */
+export async function replaceVolume(
+  container: LockedContainer,
+  layers: readonly Layer[],
+): Promise<ContainerState> {
+  const { name, state } = container;
+  const { uuid, storage } = state;
+  const intent: IntentOf<"replace"> = { operation: "replace", uuid, storage, layers, old: newLayerId() };
+  const driver = storageDriver(storage);
+  declareIntent(name, intent);
+  try {
+    await driver.rename(uuid, intent.old);
+    await driver.create(uuid, volumeLimits(container));
+    saveState(name, replaced(state, layers));
+  } catch (error) {
+    await settleReplace(name, intent);
+    throw error;
+  }
+  await settleReplace(name, intent);
+  return loadState(name);
+}
+
+/** The files that tell the guest who it is may be older than its address: they are written anew. */
+const replaced = (state: ContainerState, layers: readonly Layer[]): ContainerState => ({
+  ...state,
+  layers: [...layers],
+  identity: "",
+});
+
+/** Completes a replacement whose new volume is there and noted; takes back any other. */
+export async function settleReplace(name: string, intent: IntentOf<"replace">): Promise<void> {
+  const { uuid, storage, layers, old } = intent;
+  const state = loadState(name);
+  const done = JSON.stringify(state.layers) === JSON.stringify(layers) && storageDriver(storage).exists(uuid);
+  if (!done) await putBack(storage, uuid, old);
+  clearIntent(name);
+  await sweepLayers();
+}
+
+/** Completes a move that is noted in state.json; takes back any other. */
+export async function settleMove(name: string, intent: IntentOf<"move">): Promise<void> {
+  const { uuid, storage, to, copies } = intent;
+  if (loadState(name).storage === to) {
+    for (const snapshot of listSnapshots(name))
+      saveSnapshot(name, { ...snapshot, layers: snapshot.layers.map((layer) => copied(layer, to, copies)) });
+    await storageDriver(storage).remove(uuid);
+  } else {
+    await storageDriver(to).remove(uuid);
+  }
+  clearIntent(name);
+  await sweepLayers();
+}
+
+/** The layer's copy on the other driver, if it has one. */
+export function copied(layer: Layer, to: Layer["storage"], copies: Readonly<Record<string, string>>): Layer {
+  const id = copies[layer.id];
+  return id === undefined ? layer : { ...layer, id, storage: to };
+}

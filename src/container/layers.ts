@@ -1,0 +1,91 @@
+/**
+ * Layers: frozen volumes that containers, their snapshots and their clones share. Nobody counts references: who has
+ * which is read from what lies on disk, under one lock.
+ */
+import { closeSync, openSync } from "node:fs";
+import { BerthError, errnoOf } from "../base/errors.ts";
+import { listIfExists, makeDirs } from "../base/files.ts";
+import { containerPaths, instance } from "../base/paths.ts";
+import { type DriverName, driverNames } from "../config/storage-drivers.ts";
+import { waitForFileLock } from "../kernel/flock.ts";
+import type { Layer } from "../storage/driver.ts";
+import { storageDriver } from "../storage/drivers.ts";
+import { readIntent } from "./intent.ts";
+import { containerNames } from "./name.ts";
+import { listSnapshots } from "./snapshots.ts";
+import { type ContainerState, loadState } from "./store.ts";
+
+const PREFIX = "layer-";
+const PATIENCE_MS = 60_000;
+
+export const newLayerId = (): string => `${PREFIX}${crypto.randomUUID()}`;
+
+export const isLayer = (id: string): boolean => id.startsWith(PREFIX);
+
+/** An overlay takes 500 lower directories (fs/overlayfs/params.h, OVL_MAX_STACK); far below that look-ups become slow. */
+export const MOST_LAYERS = 100;
+
+/** Runs `work` while nobody else removes layers or begins to use one. */
+async function withLayersLock<T>(work: () => Promise<T>): Promise<T> {
+  const dir = `${instance.lib}/containers`;
+  makeDirs(dir);
+  const fd = openSync(dir, "r");
+  try {
+    if (!(await waitForFileLock(fd, PATIENCE_MS)))
+      throw new BerthError("container.busy", "another command works on layers", "wait for it, or end it");
+    return await work();
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** Who has a layer: a container ("web1"), a snapshot ("web1@monday") or an operation under way ("web1 (copy)"). */
+export type LayerOwners = ReadonlyMap<string, ReadonlySet<string>>;
+
+/** The owners of every layer, or of those of one driver. Fails when a state.json or a snapshot is damaged: what it has must not go. */
+export function layerOwners(driver?: DriverName): LayerOwners {
+  const owners = new Map<string, Set<string>>();
+  const add = (owner: string, layers: readonly Pick<Layer, "id" | "storage">[]): void => {
+    for (const { id, storage } of layers)
+      if (driver === undefined || storage === driver)
+        owners.set(id, (owners.get(id) ?? new Set()).add(owner));
+  };
+  for (const name of containerNames()) {
+    add(name, stateIfExists(name)?.layers ?? []);
+    for (const snapshot of listSnapshots(name)) add(`${name}@${snapshot.name}`, snapshot.layers);
+    const intent = readIntent(name);
+    if (intent === undefined) continue;
+    if ("layers" in intent) add(`${name} (${intent.operation})`, intent.layers ?? []);
+    if (intent.operation === "replace") add(`${name} (replace)`, [{ ...intent, id: intent.old }]);
+  }
+  return owners;
+}
+
+function stateIfExists(name: string): ContainerState | undefined {
+  try {
+    return loadState(name);
+  } catch (error) {
+    const incomplete = error instanceof BerthError && error.code === "container.not-found";
+    if (incomplete || errnoOf(error) === "ENOENT") return undefined; // being made or removed
+    throw error;
+  }
+}
+
+/** Whether the container has layers, or may leave some behind: its snapshots have, or a creation under way. */
+export function holdsLayers(name: string): boolean {
+  const intent = readIntent(name);
+  return (
+    listIfExists(containerPaths(name).snapshots).length > 0 ||
+    (stateIfExists(name)?.layers.length ?? 0) > 0 ||
+    (intent !== undefined && "layers" in intent && (intent.layers ?? []).length > 0)
+  );
+}
+
+/** Removes every layer that nobody has. */
+export async function sweepLayers(): Promise<void> {
+  await withLayersLock(async () => {
+    const owners = layerOwners();
+    for (const driver of driverNames.map(storageDriver))
+      for (const id of driver.volumes()) if (isLayer(id) && !owners.has(id)) await driver.remove(id);
+  });
+}

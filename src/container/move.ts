@@ -1,0 +1,105 @@
+/** Moving a stopped container to another storage driver, with its layers and snapshots. */
+import { BerthError } from "../base/errors.ts";
+import type { Progress } from "../base/progress.ts";
+import { openTreeCopy, setOrigins } from "../kernel/tree-tool.ts";
+import type { DriverName, Layer } from "../storage/driver.ts";
+import { storageDriver } from "../storage/drivers.ts";
+import { copyUpAliasesOf, withLayerTrees } from "./aliases.ts";
+import { type LockedContainer, mustBeStopped } from "./container.ts";
+import { copied, settleMove, volumeLimits } from "./exchange.ts";
+import { declareIntent, type IntentOf } from "./intent.ts";
+import { newLayerId } from "./layers.ts";
+import { listSnapshots } from "./snapshots.ts";
+import { loadState, saveState } from "./store.ts";
+import { templateOf } from "./templates.ts";
+
+/** Copies everything, then changes over; the old volume goes at the end. A failure leaves the container where it was. */
+export async function moveContainer(
+  container: LockedContainer,
+  to: DriverName,
+  progress: Progress,
+): Promise<void> {
+  const { name, state } = container;
+  mustBeStopped(name, "its disk cannot be exchanged under it");
+  if (to === state.storage)
+    throw new BerthError("usage.bad-argument", `container ${name} has storage ${to} already`);
+  const missing = await storageDriver(to).missing();
+  if (missing !== undefined)
+    throw new BerthError("host.missing-feature", `storage driver ${to} does not work here: ${missing}`);
+
+  await copyUpAliasesOf(container);
+  const { uuid, storage } = state;
+  const layers = layersToCopy(container, to);
+  const copies = Object.fromEntries(layers.map(({ id }) => [id, newLayerId()]));
+  const intent: IntentOf<"move"> = {
+    ...{ operation: "move", uuid, storage, to, copies },
+    layers: layers.map((layer) => copied(layer, to, copies)),
+  };
+  declareIntent(name, intent);
+  try {
+    for (const layer of layers) await copyLayer(container, layer, copied(layer, to, copies), progress);
+    const ground = state.layers.map((layer) => copied(layer, to, copies));
+    await copyVolume(container, to, ground, progress);
+    saveState(name, { ...loadState(name), storage: to, layers: ground });
+  } catch (error) {
+    await settleMove(name, intent);
+    throw error;
+  }
+  await settleMove(name, intent);
+}
+
+/** Each layer of the container and its snapshots once; one that lies there already stays. */
+function layersToCopy({ name, state }: LockedContainer, to: DriverName): readonly Layer[] {
+  const all = [...state.layers, ...listSnapshots(name).flatMap(({ layers }) => layers)];
+  return [...new Map(all.filter(({ storage }) => storage !== to).map((layer) => [layer.id, layer])).values()];
+}
+
+async function copyLayer(
+  container: LockedContainer,
+  from: Layer,
+  to: Layer,
+  progress: Progress,
+): Promise<void> {
+  progress.signal.throwIfAborted();
+  progress.emit({ type: "step", label: `copying layer ${from.id}` });
+  const target = storageDriver(to.storage);
+  await target.create(to.id, volumeLimits(container));
+  await storageDriver(from.storage).withVolume(
+    from.id,
+    async (source) => await target.withVolume(to.id, async (dir) => await copyTree(source, dir)),
+    "ro",
+  );
+  await target.seal(to.id);
+}
+
+async function copyVolume(
+  container: LockedContainer,
+  to: DriverName,
+  ground: readonly Layer[],
+  progress: Progress,
+): Promise<void> {
+  const { name, state } = container;
+  const { uuid } = state;
+  progress.signal.throwIfAborted();
+  progress.emit({ type: "step", label: `copying the volume of ${name}` });
+  const target = storageDriver(to);
+  await target.create(uuid, volumeLimits(container));
+  await storageDriver(state.storage).withVolume(
+    uuid,
+    async (source) =>
+      await target.withVolume(uuid, async (dir) => {
+        await copyTree(source, dir);
+        await withLayerTrees(
+          ground,
+          async (layers) =>
+            await setOrigins(`${dir}/upper`, `${dir}/work`, [...layers, templateOf(state).rootfs]),
+        );
+      }),
+  );
+}
+
+async function copyTree(source: string, target: string): Promise<void> {
+  await using tree = openTreeCopy(`${source}/upper`, `${target}/upper`);
+  await tree.pass();
+  await tree.sync();
+}
