@@ -11,10 +11,12 @@ import { subnetOf } from "../network/bridge.ts";
 import type { DriverName } from "../storage/driver.ts";
 import { chooseDriver, storageDriver } from "../storage/drivers.ts";
 import { resolveTemplate } from "../storage/templates.ts";
+import { withVolumeLocks } from "../storage/volumes.ts";
 import type { LockedContainer } from "./container.ts";
 import { claimIds } from "./ids.ts";
 import { clearIntent, declareIntent } from "./intent.ts";
 import { type ContainerLock, dropLockFile, withLock } from "./lock.ts";
+import { checkMounts, volumesOf } from "./mounts.ts";
 import { checkName, checkNumber } from "./name.ts";
 import { checkAddress } from "./network.ts";
 import { discard, recover } from "./recover.ts";
@@ -73,8 +75,11 @@ export async function makeContainer(
     mkdirSync(containerPaths(name).dir, { mode: 0o700 });
     declareIntent(name, { operation: "create", uuid, storage, layers });
     try {
+      await withVolumeLocks(volumesOf(config), async () => {
+        checkMounts({ config }, []);
+        writeAtomic(containerPaths(name).config, text); // from here on it is a user of its volumes
+      });
       const state = await fill(uuid, config, ground);
-      writeAtomic(containerPaths(name).config, text);
       saveState(name, state);
       resolveTemplate(state.template); // it may have been removed in the meantime
       await finish({ name, lock, config, state });
