@@ -7,6 +7,7 @@ import { BerthError, describeErrno } from "../base/errors.ts";
 import { instance } from "../base/paths.ts";
 import { mountPointsOf, unmount } from "../kernel/mounts.ts";
 import type { Container } from "./container.ts";
+import { loadState } from "./store.ts";
 
 type Mountable = { readonly name: string; readonly state: Pick<Container["state"], "uuid"> };
 
@@ -20,6 +21,15 @@ export const defaultMountPoint = (name: string): string => `${viewsDir}/${name}`
 /** Where it is mounted on the host, if anywhere. */
 export const mountPoints = ({ state }: Mountable): readonly string[] =>
   mountPointsOf(mountSource(state.uuid));
+
+/** The same for those who know its name alone; a damaged state.json is somebody else's to tell. */
+export function isMounted(name: string): boolean {
+  try {
+    return mountPoints({ name, state: loadState(name) }).length > 0;
+  } catch {
+    return false;
+  }
+}
 
 /** For whatever mounts, changes, copies or removes the volume. Throws container.mounted. */
 export function refuseMounted(container: Mountable): void {
