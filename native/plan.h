@@ -29,7 +29,7 @@ enum plan_op {
 	OP_NAME = 1,        /* name: for messages only */
 	OP_NAMESPACES = 2,  /* any of: user pid mnt uts ipc net cgroup */
 	OP_IDMAP = 3,       /* "u"|"g", first inside, first outside, count */
-	OP_INIT = 4,        /* argv... */
+	OP_INIT = 4,        /* argv...; none where a guest is held that has no program of its own */
 	OP_ENV = 5,         /* KEY=VALUE... : the whole environment of init */
 	OP_HOSTNAME = 6,    /* name */
 	OP_RUNDIR = 7,      /* directory (exists, 0700): init, exit, loop records and keeper.sock live there */
