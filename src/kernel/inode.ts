@@ -19,7 +19,9 @@ export function makeNode(path: BytePath, type: NodeType, major: number, minor: n
 /** The kernel's number of a device as glibc's makedev(3) has it. */
 function deviceOf(major: number, minor: number): bigint {
   const [high, low] = [BigInt(major), BigInt(minor)];
-  return ((high & 0xfffff000n) << 32n) | ((high & 0xfffn) << 8n) | ((low & 0xffffff00n) << 12n) | (low & 0xffn);
+  return (
+    ((high & 0xfffff000n) << 32n) | ((high & 0xfffn) << 8n) | ((low & 0xffffff00n) << 12n) | (low & 0xffn)
+  );
 }
 
 /** Sets the time of the last change of `path` itself, and that of the last access to the same. */

@@ -9,20 +9,17 @@ import {
   lstatSync,
   openSync,
   readlinkSync,
-  readSync,
   type Stats,
 } from "node:fs";
 import { errnoOf } from "../../base/errors.ts";
 import { setTime } from "../../kernel/inode.ts";
 import { setXattr, xattrsOf } from "../../kernel/xattr.ts";
 import { quoteName, refused } from "./damaged.ts";
+import { dataOf } from "./file-data.ts";
 import { memberPath, pathKey } from "./member-path.ts";
 import { inPlace, makeLink, writeFresh } from "./place.ts";
-import type { Member, Piece } from "./tar-reader.ts";
+import type { Member } from "./tar-reader.ts";
 import type { Unpacking } from "./unpack.ts";
-
-const CHUNK = 1 << 16;
-const zeros = Buffer.alloc(CHUNK);
 
 /** Makes the link, or a copy of what it names where policy wants no second name. The tree holds what this archive brought alone. */
 export async function copyLinked(
@@ -69,7 +66,12 @@ function notThere(member: Member) {
   );
 }
 
-async function copy({ path: source, stat }: Source, path: Buffer, member: Member, state: Unpacking): Promise<void> {
+async function copy(
+  { path: source, stat }: Source,
+  path: Buffer,
+  member: Member,
+  state: Unpacking,
+): Promise<void> {
   if (stat.isSymbolicLink())
     makeLink(path, { ...member, link: readlinkSync(source, { encoding: "buffer" }) }, state);
   else await copyFile(source, path, member, state);
@@ -83,20 +85,8 @@ async function copyFile(source: Buffer, path: Buffer, member: Member, state: Unp
   const fd = openSync(source, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   try {
     const { size } = fstatSync(fd);
-    await writeFresh(path, member, size, dataOf(fd), state);
+    await writeFresh(path, member, size, dataOf(fd, size), state);
   } finally {
     closeSync(fd);
-  }
-}
-
-/** The content without what is zeros only: a copy of a sparse file takes no more than the file. */
-function* dataOf(fd: number): Generator<Piece> {
-  const chunk = Buffer.allocUnsafe(CHUNK);
-  for (let at = 0; ; ) {
-    const got = readSync(fd, chunk, 0, CHUNK, at);
-    if (got === 0) return;
-    const bytes = chunk.subarray(0, got);
-    if (!bytes.equals(zeros.subarray(0, got))) yield { at, bytes };
-    at += got;
   }
 }

@@ -37,8 +37,7 @@ function aclXattrs({ acls }: Member): readonly Xattr[] {
   });
 }
 
-const unreadableAcls = (member: Member): number =>
-  Object.keys(member.acls).length - aclXattrs(member).length;
+const unreadableAcls = (member: Member): number => Object.keys(member.acls).length - aclXattrs(member).length;
 
 /** Owner and mode, then attributes: a change of owner clears setuid bits and capabilities. */
 export function applyMetadata(

@@ -64,8 +64,7 @@ export function paxXattrs(records: readonly PaxRecord[]): readonly Xattr[] {
     if (key.startsWith("LIBARCHIVE.xattr."))
       found.set(unescapePercent(key.slice(17)), Buffer.from(value.toString("latin1"), "base64"));
   }
-  for (const [key, value] of records)
-    if (key.startsWith("SCHILY.xattr.")) found.set(key.slice(13), value);
+  for (const [key, value] of records) if (key.startsWith("SCHILY.xattr.")) found.set(key.slice(13), value);
   return [...found].map(([name, value]) => ({ name: Buffer.from(name, "latin1"), value }));
 }
 

@@ -94,7 +94,8 @@ async function nextMember(reader: ByteReader, globals: Map<string, Buffer>): Pro
 /** Two blocks of zeros end an archive; some programs write one. Anything else behind the first is damage. */
 async function endMark(reader: ByteReader): Promise<undefined> {
   const second = await reader.exact(BLOCK);
-  if (second.length > 0 && !isZero(second)) throw new BadHeader("a block of zeros stands where a header should");
+  if (second.length > 0 && !isZero(second))
+    throw new BadHeader("a block of zeros stands where a header should");
   return undefined;
 }
 
@@ -171,7 +172,8 @@ async function memberOf(
   reader: ByteReader,
 ): Promise<Found> {
   const records = [...globals, ...description.pax];
-  const name = paxValue(records, "GNU.sparse.name") ?? paxValue(records, "path") ?? description.longName ?? header.name;
+  const name =
+    paxValue(records, "GNU.sparse.name") ?? paxValue(records, "path") ?? description.longName ?? header.name;
   const link = paxValue(records, "linkpath") ?? description.longLink ?? header.link;
   if (name.includes(0) || link.includes(0)) throw new BadHeader("its name or link holds a NUL byte");
   const type = typeOf(header, name);

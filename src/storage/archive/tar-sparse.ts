@@ -27,7 +27,8 @@ export async function readOldSparse(header: Buffer, reader: ByteReader): Promise
   take(header, 386, 4);
   for (let more = header[482] !== 0; more; ) {
     const block = await reader.exact(BLOCK);
-    if (block.length < BLOCK || extents.length > MOST_EXTENTS) throw new BadHeader("its sparse map has no end");
+    if (block.length < BLOCK || extents.length > MOST_EXTENTS)
+      throw new BadHeader("its sparse map has no end");
     take(block, 0, 21);
     more = block[504] !== 0;
   }
@@ -106,7 +107,8 @@ export function checkSparse({ size, extents }: Sparse, stored: number): void {
   let end = 0;
   let total = 0;
   for (const { offset, length } of extents) {
-    if (offset < end || offset + length > size) throw new BadHeader("the parts of its sparse map overlap or lie outside");
+    if (offset < end || offset + length > size)
+      throw new BadHeader("the parts of its sparse map overlap or lie outside");
     end = offset + length;
     total += length;
   }

@@ -34,8 +34,7 @@ const ACL = /^system\.posix_acl_(access|default)$/;
  * has in the archive: 0, or the first of a range.
  */
 export function templatePolicy(base = 0): UnpackPolicy {
-  const owner = (id: number): number | undefined =>
-    id >= base && id < base + IDS ? id - base : undefined;
+  const owner = (id: number): number | undefined => (id >= base && id < base + IDS ? id - base : undefined);
   return {
     hardLinks: "copy",
     keepsNode: () => false,

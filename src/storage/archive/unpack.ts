@@ -6,8 +6,8 @@
 import { asBerthError, BerthError, describeErrno, errnoOf } from "../../base/errors.ts";
 import { setTime } from "../../kernel/inode.ts";
 import { setXattr, type Xattr } from "../../kernel/xattr.ts";
-import { quoteName, refused } from "./damaged.ts";
 import { copyLinked } from "./copy-linked.ts";
+import { quoteName, refused } from "./damaged.ts";
 import { memberPath, pathKey } from "./member-path.ts";
 import { applyMetadata, attributesOf } from "./metadata.ts";
 import { makeDirectory, makeFile, makeLink, placeNode } from "./place.ts";
@@ -28,7 +28,11 @@ export type Unpacked = {
   readonly attributes: number;
 };
 
-type LateDirectory = { readonly member: Member; readonly parts: readonly Buffer[]; readonly xattrs: readonly Xattr[] };
+type LateDirectory = {
+  readonly member: Member;
+  readonly parts: readonly Buffer[];
+  readonly xattrs: readonly Xattr[];
+};
 
 /** What unpacking carries from member to member. */
 export type Unpacking = {
@@ -63,7 +67,8 @@ export async function unpack(
   };
   try {
     for await (const member of members) await named(member, () => place(member, state));
-    for (const late of state.late.reverse()) await named(late.member, async () => finishDirectory(late, state));
+    for (const late of state.late.reverse())
+      await named(late.member, async () => finishDirectory(late, state));
   } finally {
     cursor.close();
     sources.close();
@@ -97,9 +102,11 @@ async function place(member: Member, state: Unpacking): Promise<void> {
       "if that is right, allow more with --max-entries",
     );
   const parts = memberPath(member.name);
-  const isNode = member.type === "char" || member.type === "block" || member.type === "fifo" || member.type === "socket";
+  const isNode =
+    member.type === "char" || member.type === "block" || member.type === "fifo" || member.type === "socket";
   if (isNode && !state.policy.keepsNode(member)) return leaveOut(parts, state);
-  if (member.type === "hardlink") return await copyLinked(member, parts, anchored(member, parts, state), state);
+  if (member.type === "hardlink")
+    return await copyLinked(member, parts, anchored(member, parts, state), state);
   const attributes = attributesOf(member, state.policy);
   state.attributes += attributes.dropped;
   const path = anchored(member, parts, state);
@@ -125,7 +132,9 @@ async function make(member: Member, path: Buffer, state: Unpacking): Promise<voi
 function anchored(member: Member, parts: readonly Buffer[], { cursor }: Unpacking): Buffer {
   const name = parts.at(-1);
   if (name === undefined && member.type !== "directory")
-    throw refused(`member ${quoteName(member.name)} is refused: it is the top of the archive, and no directory`);
+    throw refused(
+      `member ${quoteName(member.name)} is refused: it is the top of the archive, and no directory`,
+    );
   const path = cursor.at(parts.slice(0, -1), name ?? Buffer.from("."), true);
   if (path === undefined)
     throw refused(
