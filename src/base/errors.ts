@@ -147,10 +147,10 @@ export function describeErrno(errno: number | string): string {
   return words === undefined ? name : `${words} (${name})`;
 }
 
-/** A failed system call: `doing` names the call and its object. */
-export function errnoError(errno: number, doing: string): BerthError {
-  const full = errnoNumbers[errno] === "ENOSPC" || errnoNumbers[errno] === "EDQUOT";
-  return new BerthError(full ? "host.no-space" : "host.io", `${doing}: ${describeErrno(errno)}`);
+/** A failed system call as Node's file system calls throw it: `errnoOf` and `asBerthError` know what to do with it. */
+export function systemError(errno: number, call: string, path: string): Error {
+  const code = errnoNumbers[errno] ?? `errno ${errno}`;
+  return Object.assign(new Error(`${code}: ${call} '${path}'`), { code, path });
 }
 
 /** The errno name of a Node file system error, if it is one. */
