@@ -50,7 +50,14 @@ export async function importTemplate(request: ImportRequest, progress: Progress 
   const staging = openStaging();
   try {
     const facts = await fill(request, staging, progress);
-    return await publishTree(staging, facts, progress);
+    const began = new Date().toISOString();
+    const template = await publishTree(staging, facts, progress);
+    if (template.metadata.built < began)
+      progress.emit({
+        type: "note",
+        text: `the very same tree is here already, and keeps what is known of it (${template.names.join(", ")})`,
+      });
+    return template;
   } catch (error) {
     if (progress.signal.aborted)
       throw new BerthError("template.build-failed", `importing ${request.name} was interrupted`, "", error);

@@ -32,7 +32,7 @@ export function parseImageMetadata(text: string): ImageMetadata {
 function parseYaml(text: string): unknown {
   try {
     // No alias: a few of them can say gigabytes.
-    return parse(text, { maxAliasCount: 0, logLevel: "silent" });
+    return parse(text, { maxAliasCount: 0, logLevel: "error" });
   } catch {
     return undefined;
   }
