@@ -119,6 +119,7 @@ describe("damage is told with byte and member", () => {
     ],
     ["a PAX header without end", tarOf({ name: "x", type: "x", size: 2 ** 32 }), "larger than 4 MiB"],
     ["a NUL in a name", tarOf({ name: "x", pax: { path: "a\0b" } }), "holds a NUL byte"],
+    ["zeros without end", Buffer.concat([good, Buffer.alloc(65 << 20)]), "follow its end mark"],
     ["zeros in between", Buffer.concat([Buffer.alloc(512), good]), "a block of zeros"],
   ])("%s", async (_, archive, words) => {
     expect(await message(archive)).toContain(words);

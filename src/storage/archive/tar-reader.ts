@@ -12,6 +12,7 @@ import { checkSparse, type Extent, readOldSparse, readPaxSparse, type Sparse } f
 
 /** Longest body of a header that describes the next one: names, attributes. Linux allows 64 KiB an attribute. */
 const LARGEST_HEADER = 4 << 20;
+const LARGEST_FILLING = 64 << 20;
 
 export type MemberType = "file" | "hardlink" | "symlink" | "directory" | "char" | "block" | "fifo" | "socket";
 
@@ -64,8 +65,14 @@ export async function* readTar(chunks: AsyncIterable<Uint8Array>): AsyncGenerato
     yield found.member;
     await found.finish();
   }
-  // A compressor's own checksum stands at the end of its stream.
-  while ((await reader.piece(1 << 20)).length > 0);
+  await drain(reader);
+}
+
+/** A compressor's own checksum stands at the end of its stream; nobody fills up a tape with more than this. */
+async function drain(reader: ByteReader): Promise<void> {
+  const end = reader.position();
+  while ((await reader.piece(LARGEST_FILLING)).length > 0)
+    if (reader.position() - end > LARGEST_FILLING) throw damaged("more than 64 MiB follow its end mark", end);
 }
 
 type Found = { readonly member: Member; readonly finish: () => Promise<void> };
