@@ -1,7 +1,16 @@
 /** Importing templates by command: what comes out, what is refused, what is left when it is refused or killed. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { createHash } from "node:crypto";
-import { mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  closeSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  symlinkSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
 import { tarOf } from "../src/storage/archive/testing.ts";
 import {
   berthBinary,
@@ -51,24 +60,26 @@ async function refused(...args: readonly string[]): Promise<Result> {
 
 test("what was exported comes back as the very same tree, however it is packed", async () => {
   const { digest, rootfs } = await info("box");
-  await sh(`gzip -k "$1"; xz -0k "$1"; zstd -q "$1"; bzip2 -k "$1"; tar2sqfs -q "$1.sqfs" < "$1"`, file);
-  for (const packed of [file, ...["gz", "xz", "zst", "bz2", "sqfs"].map((end) => `${file}.${end}`), rootfs])
+  await sh(`xz -0k "$1"; zstd -q "$1"; tar2sqfs -q "$1.sqfs" < "$1"`, file);
+  for (const packed of [...["xz", "zst", "sqfs"].map((end) => `${file}.${end}`), rootfs])
     expect(
       await world.json("template", "import", "t-again", packed, "--replace", "--no-polish"),
     ).toMatchObject({
       digest,
       names: ["box", "t-again"],
     });
-  await sh(`"$0" template import t-again - --replace --no-polish < "$1"`.replace("$0", berthBinary), file);
-  expect((await info("t-again")).digest).toBe(digest);
+  const piped = `gzip -c "$1" | "$2" template import t-piped - --no-polish`;
+  expect(await sh(piped, file, berthBinary)).toMatchObject({ code: 0 });
+  const { names } = await world.json<{ names: readonly string[] }>("template", "info", digest);
+  expect(names).toEqual(["box", "t-again", "t-piped"]);
   expect(remainders()).toEqual([]);
-  await world.ok("template", "rm", "t-again");
+  await world.ok("template", "rm", "t-again", "t-piped");
 });
 
 test("a polished one boots as a guest, and says where it came from", async () => {
   await world.ok("template", "import", "t-box", file, "--sha256", sha256(file).toUpperCase());
   expect((await info("t-box")).origin).toEqual({ source: file, format: "tar", sha256: sha256(file) });
-  expect(await world.ok("template", "info", "t-box")).toContain(`imported from: ${file} (tar)`);
+  expect(await world.ok("template", "info", "t-box")).toContain(`${file} (tar)`);
   expect(await world.ok("template", "ls")).toMatch(/t-box .* box\.tar/);
   await world.ok("create", "web", "--template", "t-box", "--network", "none");
   await world.ok("start", "web");
@@ -214,17 +225,22 @@ test("bad words are refused with what to do", async () => {
 test.each(["SIGKILL", "SIGINT"] as const)(
   "%s: nothing is left that the next one does not remove",
   async (signal) => {
+    const fifo = `${world.root}/fifo-${signal}`;
+    await sh(`mkfifo "$1"`, fifo);
+    // A pipe that stays open: it waits for the rest.
+    const pipe = openSync(fifo, "r+");
+    writeSync(pipe, readFileSync(file).subarray(0, 60_000));
     const child = Bun.spawn([berthBinary, "template", "import", "t-ended", "-"], {
       env: world.env,
-      // A pipe that stays open: it waits for the rest.
-      stdio: ["pipe", "ignore", "ignore"],
+      stdio: [pipe, "ignore", "ignore"],
     });
-    child.stdin.write(readFileSync(file));
-    await child.stdin.flush();
+    const read = (): number =>
+      Number(/^rchar: (\d+)/.exec(readFileSync(`/proc/${child.pid}/io`, "utf8"))?.[1]);
     await until("its staging directory", () => remainders().some((name) => name.endsWith(".json")));
-    await until("the archive to be read", () => /\d{5}/.test(readFileSync(`/proc/${child.pid}/io`, "utf8")));
+    await until("the archive to be read", () => read() > 60_000);
     child.kill(signal);
-    await until("it to be gone", () => child.exitCode !== null || child.signalCode !== null);
+    await until("it to be gone", () => child.exitCode !== null || child.signalCode !== null, 20_000);
+    closeSync(pipe);
     expect(remainders().length > 0).toBe(signal === "SIGKILL");
     await world.ok("template", "import", "t-next", file, "--replace");
     expect(remainders()).toEqual([]);

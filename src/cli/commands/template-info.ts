@@ -26,7 +26,7 @@ export const command = defineCommand({
         ["size", `${formatSize(metadata.size)} in ${metadata.entries} files`],
         ["built", metadata.built],
         ["mirror", metadata.mirror || undefined],
-        ["imported from", origin && `${origin.source === "-" ? "stdin" : origin.source} (${origin.format})`],
+        ["origin", origin && `${origin.source === "-" ? "stdin" : origin.source} (${origin.format})`],
         ["its sha256", origin?.sha256],
         ["signed by", origin?.signedBy],
         ["describes itself as", origin?.description],

@@ -1,5 +1,6 @@
 /** Importing a template: copied privately, verified, unpacked under rules, looked at, made a guest, published. */
 import { mkdirSync, realpathSync, renameSync, rmdirSync, statSync } from "node:fs";
+import { resolve } from "node:path";
 import { asBerthError, BerthError } from "../../base/errors.ts";
 import { templatesDir } from "../../base/paths.ts";
 import { type Progress, silent } from "../../base/progress.ts";
@@ -25,22 +26,22 @@ export type ImportRequest = {
   readonly name: string;
   /** A file, a directory, or "-" for stdin. */
   readonly source: string;
-  readonly format?: ImportFormat;
+  readonly format?: ImportFormat | undefined;
   /** 64 hex digits that the file, or an Incus image's two files together, must have. */
-  readonly sha256?: string;
+  readonly sha256?: string | undefined;
   /** A detached OpenPGP signature of the file, and the keys that are trusted. */
-  readonly signature?: { readonly file: string; readonly keyring: string };
+  readonly signature?: { readonly file: string; readonly keyring: string } | undefined;
   /** The metadata of an Incus image in two files. */
-  readonly metadata?: string;
+  readonly metadata?: string | undefined;
   /** What the image is for, where neither it nor its programs say. */
-  readonly arch?: string;
+  readonly arch?: string | undefined;
   /** The id that root has in it. */
-  readonly uidBase?: number;
-  readonly maxSize?: number;
-  readonly maxEntries?: number;
-  readonly polish?: boolean;
+  readonly uidBase?: number | undefined;
+  readonly maxSize?: number | undefined;
+  readonly maxEntries?: number | undefined;
+  readonly polish?: boolean | undefined;
   /** Whether a name that exists may move on to the new template; the old one stays for its containers. */
-  readonly replace?: boolean;
+  readonly replace?: boolean | undefined;
 };
 
 /** Imports a template and gives it its name. A failure or an abort leaves nothing behind. */
@@ -122,7 +123,7 @@ type Opened = {
 function fromDirectory({ source }: ImportRequest, progress: Progress): Opened {
   return {
     members: directoryMembers(source, progress),
-    origin: { source: realpathSync(source), format: "directory" },
+    origin: { source: resolve(source), format: "directory" },
     metadata: undefined,
     close: () => {},
   };
@@ -159,7 +160,7 @@ async function fromArchive(
     return {
       members: readTar(unpackedStream(archive, packing, limits, progress)),
       origin: {
-        source: source === "-" ? source : realpathSync(source),
+        source: source === "-" ? source : resolve(source),
         format: describePacking(packing),
         sha256: archive.sha256,
         ...(signedBy === undefined ? {} : { signedBy }),
