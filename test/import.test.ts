@@ -60,8 +60,8 @@ async function refused(...args: readonly string[]): Promise<Result> {
 
 test("what was exported comes back as the very same tree, however it is packed", async () => {
   const { digest, rootfs } = await info("box");
-  await sh(`xz -0k "$1"; zstd -q "$1"; tar2sqfs -q "$1.sqfs" < "$1"`, file);
-  for (const packed of [...["xz", "zst", "sqfs"].map((end) => `${file}.${end}`), rootfs])
+  await sh(`xz -0k "$1"; zstd -q "$1"`, file);
+  for (const packed of [`${file}.xz`, `${file}.zst`, rootfs])
     expect(
       await world.json("template", "import", "t-again", packed, "--replace", "--no-polish"),
     ).toMatchObject({
@@ -74,6 +74,19 @@ test("what was exported comes back as the very same tree, however it is packed",
   expect(names).toEqual(["box", "t-again", "t-piped"]);
   expect(remainders()).toEqual([]);
   await world.ok("template", "rm", "t-again", "t-piped");
+});
+
+const lacks = (program: string): boolean => Bun.which(program) === null;
+
+test.skipIf(lacks("tar2sqfs"))("so does a squashfs image (SKIP: without squashfs-tools-ng)", async () => {
+  await sh(`tar2sqfs -q "$1.sqfs" < "$1"`, file);
+  const { digest } = await info("box");
+  expect(await world.json("template", "import", "t-squash", `${file}.sqfs`, "--no-polish")).toMatchObject({
+    digest,
+  });
+  await sh(`head -c 100000 "$1.sqfs" > "$1.cut"`, file);
+  expect((await refused("t-cut", `${file}.cut`)).stderr).toContain("sqfs2tar");
+  await world.ok("template", "rm", "t-squash");
 });
 
 test("a polished one boots as a guest, and says where it came from", async () => {
@@ -123,7 +136,16 @@ test("Incus images, in one file and in two; their templates are not used (CVE-20
     .update(readFileSync(`${image}/meta.tar.xz`))
     .update(readFileSync(file));
   const two = await world.json<Made>(
-    ...(["template", "import", "t-two", file, "--metadata", `${image}/meta.tar.xz`] as const),
+    ...([
+      "template",
+      "import",
+      "t-two",
+      file,
+      "--metadata",
+      `${image}/meta.tar.xz`,
+      "--format",
+      "incus",
+    ] as const),
     ...["--sha256", fingerprint.digest("hex")],
   );
   expect(two.origin).toMatchObject({
@@ -142,9 +164,12 @@ const metadata = (arch: string): string =>
   `architecture: ${arch}\ncreation_date: 1764000000\nproperties: {description: a test}\ntemplates:\n  /etc/../../../../tmp/t-out: {template: ../../../etc/passwd}\n`;
 const architecture = (): string => (process.arch === "x64" ? "amd64" : "arm64");
 
-test("nothing is unpacked whose checksum or signature is not right", async () => {
+test("nothing is unpacked whose checksum is not right", async () => {
   const wrong = await refused("t-wrong", file, "--sha256", "0".repeat(64));
   expect(wrong.stderr).toContain(`its sha256 is ${sha256(file)}`);
+});
+
+test.skipIf(lacks("gpg"))("nor whose signature is not right (SKIP: without gnupg, which signs)", async () => {
   const home = `${world.root}/gpg`;
   mkdirSync(home, { mode: 0o700 });
   const key = await sh(

@@ -4,7 +4,7 @@ import { setTime } from "../../kernel/inode.ts";
 import { setXattr, type Xattr } from "../../kernel/xattr.ts";
 import { aclFromWords } from "./acl.ts";
 import { quoteName, refused } from "./damaged.ts";
-import type { Member } from "./tar-reader.ts";
+import type { Member } from "./member.ts";
 import type { UnpackPolicy } from "./unpack-policy.ts";
 
 /** An inherited ACL would change what is made in the directory afterwards: it is set last. */

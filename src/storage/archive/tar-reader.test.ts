@@ -16,7 +16,8 @@ import { setXattr } from "../../kernel/xattr.ts";
 import { digestTree } from "../digest.ts";
 import { stripTree } from "../strip.ts";
 import { isRoot, temporaryRoot } from "../testing.ts";
-import { type Member, readTar } from "./tar-reader.ts";
+import type { Member } from "./member.ts";
+import { readTar } from "./tar-reader.ts";
 import { chunksOf, sealed, type TestMember, tarOf } from "./testing.ts";
 import { unpack } from "./unpack.ts";
 import { templatePolicy } from "./unpack-policy.ts";
@@ -84,6 +85,19 @@ describe("what a member says", () => {
     archive.write(sum.toString(8).padStart(6, "0"), 148, "latin1");
     expect((await readAll(archive))[0]).toMatchObject({ uid: 65536, name: Buffer.from([0xff, 0xfe]) });
   });
+});
+
+test("who stops in the middle stops what makes the stream", async () => {
+  let stopped = false;
+  async function* source(): AsyncGenerator<Uint8Array> {
+    try {
+      yield* chunksOf(tarOf({ name: "a" }, { name: "b" }), 512);
+    } finally {
+      stopped = true;
+    }
+  }
+  for await (const { name } of readTar(source())) if (name.toString() === "a") break;
+  expect(stopped).toBe(true);
 });
 
 describe("damage is told with byte and member", () => {

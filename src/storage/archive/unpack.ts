@@ -9,10 +9,10 @@ import { setTime } from "../../kernel/inode.ts";
 import { setXattr, type Xattr } from "../../kernel/xattr.ts";
 import { copyLinked } from "./copy-linked.ts";
 import { quoteName, refused } from "./damaged.ts";
+import type { Member } from "./member.ts";
 import { memberPath, pathKey } from "./member-path.ts";
 import { applyMetadata, attributesOf } from "./metadata.ts";
 import { makeDirectory, makeFile, makeLink, placeNode } from "./place.ts";
-import type { Member } from "./tar-reader.ts";
 import { type TreeCursor, treeCursor } from "./tree-cursor.ts";
 import type { UnpackLimits, UnpackPolicy } from "./unpack-policy.ts";
 

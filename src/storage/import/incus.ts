@@ -4,7 +4,7 @@
  */
 import { parse } from "yaml";
 import { refused } from "../archive/damaged.ts";
-import type { Member } from "../archive/tar-reader.ts";
+import type { Member } from "../archive/member.ts";
 
 /** Ours are 2 KiB; a larger one is made to fill memory. */
 export const LARGEST_METADATA = 1 << 20;

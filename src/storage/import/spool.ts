@@ -36,8 +36,8 @@ export async function spool(
   const combined = after?.copy();
   const path = `${staging.temporary}/source`;
   const output = openSync(path, "wx", 0o644);
+  const fd = openSync(path, constants.O_RDONLY);
   try {
-    const fd = openSync(path, constants.O_RDONLY);
     unlinkSync(path);
     let size = 0;
     for await (const bytes of readSource(source, progress)) {
@@ -52,6 +52,9 @@ export async function spool(
       ...{ fd, size, sha256: hasher.digest("hex"), hasher: state, close: () => closeSync(fd) },
       combined: combined?.digest("hex"),
     };
+  } catch (error) {
+    closeSync(fd);
+    throw error;
   } finally {
     closeSync(output);
   }
