@@ -4,6 +4,7 @@ import { readTar } from "../archive/tar-reader.ts";
 import { chunksOf, tarOf } from "../archive/testing.ts";
 import { isRoot, temporaryRoot } from "../testing.ts";
 import { withTree } from "../tree.ts";
+import { confined, confinedEnv } from "./confined.ts";
 import { architectureOf, releaseOf } from "./facts.ts";
 import { metadataOf, parseImageMetadata } from "./incus.ts";
 import { guestInittab } from "./inittab.ts";
@@ -56,6 +57,21 @@ describe("what a file is", () => {
     const look = (): unknown => packingOf(openSync(`${root}/file`, "r"), "file");
     expect(look).toThrow(expect.objectContaining({ code, message: expect.stringContaining(words) }));
   });
+});
+
+test.skipIf(!isRoot)("programs that parse it have no rights, no network and bounded memory", async () => {
+  const read = async (path: string): Promise<string> => {
+    const child = Bun.spawn(confined("dd", [`if=${path}`]), { stderr: "ignore", env: confinedEnv });
+    return await new Response(child.stdout).text();
+  };
+  const status = await read("/proc/self/status");
+  expect(status).toMatch(/^Uid:\t65534\t65534\t65534\t65534$/m);
+  for (const set of ["CapPrm", "CapEff", "CapBnd", "CapAmb"])
+    expect(status).toContain(`${set}:\t0000000000000000`);
+  expect(status).toContain("NoNewPrivs:\t1");
+  expect((await read("/proc/self/net/dev")).trim().split("\n").length).toBe(3);
+  expect(await read("/proc/self/limits")).toMatch(/^Max address space +2147483648 +2147483648/m);
+  expect(await read("/etc/shadow")).toBe("");
 });
 
 describe("the metadata of an Incus image", () => {
