@@ -53,6 +53,9 @@ export const errorCodes = {
   "template.in-use": "wrongState",
   "template.build-failed": "failed",
   "template.bad-name": "usage",
+  "archive.damaged": "failed",
+  "archive.refused": "failed",
+  "archive.unverified": "failed",
   "storage.failed": "failed",
   "storage.in-use": "busy",
   "pool.exists": "exists",
@@ -152,6 +155,12 @@ export function describeErrno(errno: number | string): string {
   const name = typeof errno === "number" ? (errnoNumbers[errno] ?? `errno ${errno}`) : errno;
   const words = errnoWords[name];
   return words === undefined ? name : `${words} (${name})`;
+}
+
+/** A failed system call as Node's file system calls throw it: `errnoOf` and `asBerthError` know what to do with it. */
+export function systemError(errno: number, call: string, path: string): Error {
+  const code = errnoNumbers[errno] ?? `errno ${errno}`;
+  return Object.assign(new Error(`${code}: ${call} '${path}'`), { code, path });
 }
 
 /** The errno name of a Node file system error, if it is one. */
