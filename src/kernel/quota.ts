@@ -2,8 +2,8 @@
  * Project quota of ext4 and XFS: project ids of directories (linux/fs.h, struct fsxattr) and limits of projects
  * (linux/quota.h, struct if_dqblk), by descriptors.
  */
-import { closeSync, constants, openSync } from "node:fs";
 import { BerthError, describeErrno } from "../base/errors.ts";
+import { withDirectory } from "./directory.ts";
 import { errno, libc, ptr } from "./libc.ts";
 
 const FS_IOC_FSGETXATTR = 0x801c581f;
@@ -101,13 +101,4 @@ function failed(doing: string, code: number): BerthError {
     `${doing}: ${why}`,
     "the file system must be ext4 or XFS mounted with prjquota; `berth pool check` tells more",
   );
-}
-
-function withDirectory<T>(path: string, work: (fd: number) => T): T {
-  const fd = openSync(path, constants.O_RDONLY | constants.O_DIRECTORY);
-  try {
-    return work(fd);
-  } finally {
-    closeSync(fd);
-  }
 }

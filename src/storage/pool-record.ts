@@ -6,12 +6,16 @@ import { closeSync, existsSync, mkdirSync, openSync, statSync } from "node:fs";
 import { BerthError } from "../base/errors.ts";
 import { listIfExists, readIfExists } from "../base/files.ts";
 import { poolDir } from "../base/paths.ts";
+import { enableSimpleQuota, hasSimpleQuota } from "../kernel/btrfs-quota.ts";
 import { tryLock } from "../kernel/flock.ts";
 import type { DriverName } from "./driver.ts";
 import { loopOf } from "./loops.ts";
 import { mustSync } from "./program.ts";
 
-export type FileSystem = "ext4" | "xfs";
+export type FileSystem = "ext4" | "xfs" | "btrfs";
+
+/** Those that keep project quota. */
+export type ProjectFileSystem = Exclude<FileSystem, "btrfs">;
 
 /** What lies in pool/DRIVER.json. */
 export type PoolRecord = {
@@ -88,6 +92,8 @@ export function mountPool({ driver, source, fileSystem, uuid }: PoolRecord): voi
     if (loop !== undefined)
       mustSync("storage.failed", `cannot let go of ${loop}`, "losetup", ["--detach", loop]);
   }
+  // Once on it stays on: this is for a pool that is being made.
+  if (driver === "btrfs" && !hasSimpleQuota(uuid)) enableSimpleQuota(mountPoint(driver));
 }
 
 /** Direct I/O saves the second copy in the page cache; not every file system under the file has it. */

@@ -6,10 +6,10 @@
 import { existsSync, mkdirSync, renameSync } from "node:fs";
 import { asBerthError, BerthError } from "../base/errors.ts";
 import { syncDir } from "../base/files.ts";
-import { formatSize } from "../base/units.ts";
 import { projectOf, quotaOf, setProject, setQuota } from "../kernel/quota.ts";
 import { directoryMethods, renameVolume } from "./directory-volume.ts";
 import type { StorageDriver, VolumeLimits, VolumeUsage } from "./driver.ts";
+import { refuseBelowUse } from "./limits.ts";
 import { poolRoot, readPool, volumeDirectories } from "./pool-record.ts";
 import { claimProject, passOnProject, releaseProject } from "./project-ids.ts";
 import { removeDirectory } from "./remove.ts";
@@ -92,19 +92,7 @@ function projectOfVolume(id: string): number {
 
 async function resize(id: string, limits: VolumeLimits): Promise<void> {
   const project = projectOfVolume(id);
-  const { usedBytes, usedInodes } = quotaOf(volumeOf(id), project);
-  if (limits.bytes !== undefined && limits.bytes < usedBytes)
-    throw new BerthError(
-      "storage.failed",
-      `the volume ${id} holds too much to be shrunk to ${formatSize(limits.bytes)}`,
-      `it holds ${formatSize(usedBytes)}; remove some files in the container first`,
-    );
-  if (limits.inodes !== undefined && limits.inodes < usedInodes)
-    throw new BerthError(
-      "storage.failed",
-      `the volume ${id} holds too many files for a limit of ${limits.inodes}`,
-      `it holds ${usedInodes}; remove some files in the container first`,
-    );
+  refuseBelowUse(id, limits, quotaOf(volumeOf(id), project));
   setQuota(volumeOf(id), project, limits);
 }
 
