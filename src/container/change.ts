@@ -102,7 +102,7 @@ async function resize(
       `berth stop ${name} first`,
     );
   }
-  if (after.value.inodes !== config.inodes && driver.name === "image") {
+  if (after.value.inodes !== config.inodes && driver.inodeLimit === "fixed") {
     throw new BerthError(
       "storage.failed",
       `${name}: the number of inodes of an image is fixed when it is made`,

@@ -22,6 +22,7 @@ export const btrfsDriver: StorageDriver = {
   name: "btrfs",
   enforcesQuota: true,
   resizesLive: true,
+  inodeLimit: "none",
   missing,
   create,
   remove,

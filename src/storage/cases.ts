@@ -1,6 +1,15 @@
 /** What every storage driver must do: one file of cases, run for each of them by drivers.test.ts. */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
-import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
 import { BerthError } from "../base/errors.ts";
 import { poolDir } from "../base/paths.ts";
 import type { StorageDriver, VolumeLimits } from "./driver.ts";
@@ -108,15 +117,25 @@ export function driverCases(driver: StorageDriver, pool?: PoolRequest): void {
       test.skipIf(!driver.resizesLive || !driver.enforcesQuota)(
         "limits are kept, changed, and never set below what is used",
         async () => {
-          await driver.create("a", { bytes: 64 * MiB, inodes: 500 });
-          expect(driver.usage("a")).toMatchObject({ bytes: 64 * MiB, inodes: 500 });
+          const inodes = driver.inodeLimit === "none" ? undefined : 500;
+          await driver.create("a", { bytes: 64 * MiB, inodes });
+          expect(driver.usage("a")).toMatchObject({ bytes: 64 * MiB, inodes });
           await driver.resize("a", { bytes: 128 * MiB, inodes: undefined });
           expect(driver.usage("a")).toMatchObject({ bytes: 128 * MiB, inodes: undefined });
-          expect(driver.usage("a").usedInodes ?? 0).toBeGreaterThan(0);
-          await expect(driver.resize("a", { bytes: 128 * MiB, inodes: 1 })).rejects.toThrow("too many files");
+          await driver.withVolume("a", async (dir) => writeSynced(`${dir}/upper/much`, 40 * MiB));
+          expect(driver.usage("a").usedBytes).toBeGreaterThanOrEqual(40 * MiB);
+          await expect(driver.resize("a", { bytes: 20 * MiB, inodes: undefined })).rejects.toThrow(
+            "too much",
+          );
           expect(driver.volumes()).toEqual(["a"]);
         },
       );
+
+      test.skipIf(driver.inodeLimit !== "changeable")("so is the number of files", async () => {
+        await driver.create("a", { bytes: 64 * MiB, inodes: 500 });
+        expect(driver.usage("a").usedInodes ?? 0).toBeGreaterThan(0);
+        await expect(driver.resize("a", { bytes: 128 * MiB, inodes: 1 })).rejects.toThrow("too many files");
+      });
 
       test("the records make an overlay of template, layers and volume, shifted or not", () => {
         const facts = { volume: { id: "a", storage: driver.name }, rootfs: "/t/rootfs" };
@@ -168,6 +187,16 @@ export function driverCases(driver: StorageDriver, pool?: PoolRequest): void {
       });
     },
   );
+}
+
+function writeSynced(path: string, bytes: number): void {
+  const fd = openSync(path, "w");
+  try {
+    writeSync(fd, Buffer.alloc(bytes, 1));
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
 }
 
 function fill(path: string): void {

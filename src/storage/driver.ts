@@ -27,6 +27,8 @@ export type StorageDriver = {
   readonly enforcesQuota: boolean;
   /** Whether `resize` may be called while the guest runs, and it feels the limits at once. */
   readonly resizesLive: boolean;
+  /** Whether the number of inodes is limited: for good when the volume is made, changeable, or not at all. */
+  readonly inodeLimit: "fixed" | "changeable" | "none";
   /** Names what the host lacks for this driver, or undefined when it works. */
   readonly missing: () => Promise<string | undefined>;
   /** Makes the empty volume; fails with storage.failed or host.no-space and then leaves nothing. */
@@ -48,7 +50,8 @@ export type StorageDriver = {
   readonly seal: (id: string) => Promise<void>;
   /**
    * Copies the volume's tree as it is at one moment, whether or not a guest runs on it, into the new volume `to`; where
-   * the file system can do that. A failure leaves nothing.
+   * the file system can do that. A failure leaves nothing. What the source's `work` holds belongs to the source's
+   * upper: the copy's must be made anew before it is mounted as an overlay.
    */
   readonly snapshot?: (id: string, to: string) => Promise<void>;
   /** Runs `work` on the directory that holds `upper` and `work`, whether or not a guest runs on it. */

@@ -28,6 +28,7 @@ export const imageDriver: StorageDriver = {
   name: "image",
   enforcesQuota: true,
   resizesLive: false,
+  inodeLimit: "fixed",
   missing,
   create,
   remove,

@@ -18,6 +18,7 @@ export const plainDriver: StorageDriver = {
   name: "plain",
   enforcesQuota: false,
   resizesLive: true,
+  inodeLimit: "none",
   missing: async () => undefined,
   create,
   remove,

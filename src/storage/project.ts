@@ -23,6 +23,7 @@ export const projectDriver: StorageDriver = {
   name: "project",
   enforcesQuota: true,
   resizesLive: true,
+  inodeLimit: "changeable",
   missing,
   create,
   remove,
