@@ -1,69 +1,66 @@
 /** Guests on pools: limits that a running guest feels, and what the pool says of them. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { kernelQuotaFault } from "../src/storage/quota-probe.ts";
+import { btrfsGap } from "../src/storage/testing.ts";
 import { type Info, newWorld, type World } from "./support/world.ts";
 
 const MiB = 2 ** 20;
-const noBtrfs = await kernelQuotaFault("btrfs", "btrfs");
+const gap = btrfsGap();
 
-describe.skipIf(noBtrfs !== undefined)(
-  `driver btrfs${noBtrfs === undefined ? "" : ` SKIP: ${noBtrfs}`}`,
-  () => {
-    let world: World;
-    const fill = (mebibytes: number) =>
-      world.berth(
-        "exec",
-        "web",
-        "--",
-        "dd",
-        "if=/dev/zero",
-        "of=/root/full",
-        "bs=1M",
-        `count=${mebibytes}`,
-        "conv=fsync",
-      );
-    beforeAll(async () => {
-      world = await newWorld("busybox");
-      await world.ok("pool", "create", "--driver", "btrfs", "--size", "1G");
-    });
-    afterAll(async () => {
-      await world.ok("rm", "--force", "web");
-      await world.ok("pool", "rm");
-      await world.end();
-    });
+describe.skipIf(gap !== undefined)(`driver btrfs${gap === undefined ? "" : ` SKIP: ${gap}`}`, () => {
+  let world: World;
+  const fill = (mebibytes: number) =>
+    world.berth(
+      "exec",
+      "web",
+      "--",
+      "dd",
+      "if=/dev/zero",
+      "of=/root/full",
+      "bs=1M",
+      `count=${mebibytes}`,
+      "conv=fsync",
+    );
+  beforeAll(async () => {
+    world = await newWorld("busybox");
+    await world.ok("pool", "create", "--driver", "btrfs", "--size", "1G");
+  });
+  afterAll(async () => {
+    await world.ok("rm", "--force", "web");
+    await world.ok("pool", "rm");
+    await world.end();
+  });
 
-    test("a guest boots on it, stops at its limit, feels a larger one at once, and can remove files when full", async () => {
-      await world.ok("create", "web", "-t", "busybox", "--network", "none", "--disk", "64M", "--start");
-      expect(await world.json<Info>("info", "web")).toMatchObject({ storage: "btrfs" });
-      const full = await fill(100);
-      expect(full.code).not.toBe(0);
-      expect(full.stderr).toMatch(/quota|space/i);
-      expect(await world.ok("set", "web", "--disk", "200M")).toBe("web: set");
-      expect((await fill(100)).code).toBe(0);
-      const less = await world.berth("set", "web", "--disk", "64M");
-      expect(less.stderr).toContain("holds too much");
-      expect((await fill(300)).code).not.toBe(0);
-      await world.sh("web", "rm /root/full; sync; echo kept > /root/kept");
-      expect(await world.ok("pool", "check")).toBe("pool btrfs: sound");
-    });
+  test("a guest boots on it, stops at its limit, feels a larger one at once, and can remove files when full", async () => {
+    await world.ok("create", "web", "-t", "busybox", "--network", "none", "--disk", "64M", "--start");
+    expect(await world.json<Info>("info", "web")).toMatchObject({ storage: "btrfs" });
+    const full = await fill(100);
+    expect(full.code).not.toBe(0);
+    expect(full.stderr).toMatch(/quota|space/i);
+    expect(await world.ok("set", "web", "--disk", "200M")).toBe("web: set");
+    expect((await fill(100)).code).toBe(0);
+    const less = await world.berth("set", "web", "--disk", "64M");
+    expect(less.stderr).toContain("holds too much");
+    expect((await fill(300)).code).not.toBe(0);
+    await world.sh("web", "rm /root/full; sync; echo kept > /root/kept");
+    expect(await world.ok("pool", "check")).toBe("pool btrfs: sound");
+  });
 
-    test("a limit of files is refused with words, and changes nothing", async () => {
-      const { code, stderr } = await world.berth("set", "web", "--inodes", "5000");
-      expect([code, stderr]).toEqual([1, expect.stringContaining("cannot limit the number of files")]);
-      expect(await world.ok("config", "show", "web")).not.toContain("inodes: 5000");
-    });
+  test("a limit of files is refused with words, and changes nothing", async () => {
+    const { code, stderr } = await world.berth("set", "web", "--inodes", "5000");
+    expect([code, stderr]).toEqual([1, expect.stringContaining("cannot limit the number of files")]);
+    expect(await world.ok("config", "show", "web")).not.toContain("inodes: 5000");
+  });
 
-    test("its pool is mounted by the command that needs it, grows, and keeps what it holds", async () => {
-      await world.ok("stop", "--kill", "web");
-      await world.ok("pool", "grow", "--size", "1200M");
-      const { pools } = await world.json<{ pools: readonly { size: number; promised: number }[] }>(
-        "pool",
-        "info",
-      );
-      expect(pools[0]).toMatchObject({ size: 1200 * MiB, promised: 200 * MiB });
-      Bun.spawnSync(["umount", `${world.at.lib}/pool/btrfs`]);
-      await world.ok("start", "web");
-      expect(await world.sh("web", "cat /root/kept")).toBe("kept");
-    });
-  },
-);
+  test("its pool is mounted by the command that needs it, grows, and keeps what it holds", async () => {
+    await world.ok("stop", "--kill", "web");
+    await world.ok("pool", "grow", "--size", "1200M");
+    const { pools } = await world.json<{ pools: readonly { size: number; promised: number }[] }>(
+      "pool",
+      "info",
+    );
+    expect(pools[0]).toMatchObject({ size: 1200 * MiB, promised: 200 * MiB });
+    Bun.spawnSync(["umount", `${world.at.lib}/pool/btrfs`]);
+    await world.ok("start", "web");
+    expect(await world.sh("web", "cat /root/kept")).toBe("kept");
+  });
+});

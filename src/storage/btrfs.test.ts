@@ -8,15 +8,14 @@ import { btrfsDriver } from "./btrfs.ts";
 import { createPool, growPool, needPool, removePool } from "./pool.ts";
 import { poolFaults } from "./pool-faults.ts";
 import { poolRoot } from "./pool-record.ts";
-import { kernelQuotaFault } from "./quota-probe.ts";
-import { isRoot, temporaryRoot, useRoot } from "./testing.ts";
+import { btrfsGap, temporaryRoot, useRoot } from "./testing.ts";
 
 const MiB = 2 ** 20;
 /** node:fs does not name it; the same on x86_64 and arm64 but for the directory bit, which it holds too. */
 const O_TMPFILE = 0o20200000;
-const fault = isRoot ? await kernelQuotaFault("btrfs", "btrfs") : "needs root";
+const gap = btrfsGap();
 
-describe.skipIf(fault !== undefined)(`driver btrfs${fault === undefined ? "" : ` SKIP: ${fault}`}`, () => {
+describe.skipIf(gap !== undefined)(`driver btrfs${gap === undefined ? "" : ` SKIP: ${gap}`}`, () => {
   const { root, drop } = temporaryRoot();
   const limits = { bytes: 32 * MiB, inodes: undefined };
   const upper = (): string => `${poolRoot("btrfs")}/a/upper`;

@@ -10,18 +10,18 @@ import { createPool } from "./pool.ts";
 import { projectDriver } from "./project.ts";
 import { parseProjects } from "./project-ids.ts";
 import { kernelQuotaFault } from "./quota-probe.ts";
-import { isRoot, temporaryRoot, useRoot } from "./testing.ts";
+import { btrfsGap, isRoot, temporaryRoot, useRoot } from "./testing.ts";
 
 for (const driver of [imageDriver, plainDriver]) driverCases(driver);
 
-const noBtrfs = isRoot ? await kernelQuotaFault("btrfs", "btrfs") : undefined;
-if (noBtrfs === undefined)
+const gap = btrfsGap();
+if (gap === undefined)
   driverCases(btrfsDriver, {
     driver: "btrfs",
     fileSystem: "btrfs",
     place: { kind: "file", bytes: 2 ** 30 },
   });
-else test.skip(`driver btrfs SKIP: ${noBtrfs}`, () => undefined);
+else test.skip(`driver btrfs SKIP: ${gap}`, () => undefined);
 
 /** "ext4:/dev/vdb xfs:/dev/vdc": scratch disks of a lab host, whose content goes. */
 const disks = (process.env.BERTH_TEST_POOLS ?? "").split(" ").filter(Boolean);

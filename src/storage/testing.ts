@@ -1,10 +1,20 @@
 /** What the tests of this room share: an instance of their own below /tmp, and a small file system that can be full. */
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { release } from "node:os";
+import { readIfExists } from "../base/files.ts";
 import { instance } from "../base/paths.ts";
 import { runProgram } from "../kernel/run.ts";
 
 /** Tests that need a kernel's help and root's rights say SKIP elsewhere. */
 export const isRoot: boolean = process.getuid?.() === 0;
+
+/** What this kernel lacks for simple quota of btrfs, or undefined. Told by its version: a probe that is wrong must not skip its own tests. */
+export function btrfsGap(): string | undefined {
+  if (!isRoot) return "needs root";
+  const [major = 0, minor = 0] = release().split(".").map(Number);
+  if (major < 6 || (major === 6 && minor < 7)) return `Linux ${release()} is older than 6.7`;
+  return /\tbtrfs$/m.test(readIfExists("/proc/filesystems") ?? "") ? undefined : "the kernel has no btrfs";
+}
 
 /**
  * Points this process's instance to `root`. Bun reads BERTH_ROOT when paths.ts is loaded, which all test files of a
