@@ -1,7 +1,45 @@
 /** Guests on pools: limits that a running guest feels, and what the pool says of them. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
+import { eventsPath } from "../src/base/paths.ts";
 import { btrfsGap } from "../src/storage/testing.ts";
 import { type Info, newWorld, type World } from "./support/world.ts";
+
+describe("soft limits", () => {
+  let world: World;
+  const events = (): readonly string[] =>
+    readFileSync(eventsPath(world.at), "utf8")
+      .split("\n")
+      .flatMap((line) => /"event":"(disk-soft[a-z-]*)"/.exec(line)?.[1] ?? []);
+  beforeAll(async () => {
+    world = await newWorld("busybox");
+    await world.ok(
+      ...["create", "web", "-t", "busybox", "--network", "none", "--disk", "20M:64M", "--start"],
+    );
+  });
+  afterAll(() => world.end());
+
+  test("a guest above one is marked, since when is told, and an event is written once", async () => {
+    expect(await world.ok("ls")).not.toContain("!");
+    await world.sh("web", "dd if=/dev/zero of=/root/much bs=1M count=30");
+    for (let i = 0; i < 3; i += 1) expect(await world.ok("ls")).toMatch(/3\d(\.\d)?M\/64M!/);
+    expect(await world.ok("info", "web")).toMatch(/soft limit: +20M: above it, noticed 20.*only told/);
+    const info = await world.json<Info>("info", "web");
+    expect(info.disk?.over?.until).toBeNull();
+    expect(Math.abs(Date.now() - Date.parse(info.disk?.over?.since ?? ""))).toBeLessThan(60_000);
+    expect(events()).toEqual(["disk-soft"]);
+  });
+
+  test("it changes while the guest runs; below it the mark goes, with an event", async () => {
+    expect(await world.ok("set", "web", "--disk", "40M:64M")).toBe("web: set");
+    expect(await world.ok("ls")).not.toContain("!");
+    expect(events()).toEqual(["disk-soft", "disk-soft-end"]);
+    const wrong = await world.berth("set", "web", "--disk", "64M:40M");
+    expect([wrong.code, wrong.stderr]).toEqual([6, expect.stringContaining("--disk 40M:64M")]);
+    expect(await world.ok("set", "web", "--disk", "64M")).toBe("web: set");
+    expect(await world.json<Info>("info", "web")).toMatchObject({ limits: { diskSoft: null } });
+  });
+});
 
 const MiB = 2 ** 20;
 const gap = btrfsGap();

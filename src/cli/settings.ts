@@ -35,7 +35,9 @@ const table = [
       name: "disk",
       short: "d",
       kind: "size",
+      value: "[SOFT:]SIZE",
       words: none,
+      soft: true,
       summary: "Disk space for what the container changes",
     },
   },
@@ -44,7 +46,9 @@ const table = [
     spec: {
       name: "inodes",
       kind: "count",
+      value: "[SOFT:]N",
       words: none,
+      soft: true,
       summary: "Files at most for what the container changes",
     },
   },
@@ -152,8 +156,18 @@ export function settingsFrom(context: Pick<CommandContext, "options" | "written"
     if (given === undefined) return [];
     if (Array.isArray(given)) return repeated(path, given);
     if (typeof given === "boolean") return [{ path, value: given }];
-    return [{ path, value: asWritten(context.written(spec.name) ?? String(given)) }];
+    const written = context.written(spec.name) ?? String(given);
+    return "soft" in spec ? softAndHard(spec.name, written) : [{ path, value: asWritten(written) }];
   });
+}
+
+/** OpenVZ's order: the soft limit before the hard one; a single one leaves no soft limit. */
+function softAndHard(key: string, written: string): readonly ConfigChange[] {
+  const [first = "", second] = written.split(":");
+  return [
+    { path: [`${key}-soft`], value: second === undefined ? null : asWritten(first) },
+    { path: [key], value: asWritten(second ?? first) },
+  ];
 }
 
 /** Pairs become keys below the path, words the list itself. */

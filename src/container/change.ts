@@ -8,14 +8,18 @@ import type { ContainerConfig } from "../config/schema.ts";
 import { cgroups } from "../resources/cgroup.ts";
 import { storageDriver } from "../storage/drivers.ts";
 import type { LockedContainer } from "./container.ts";
+import { checkSoftLimits, diskLimits } from "./disk-limits.ts";
 import { clearIntent, declareIntent } from "./intent.ts";
 import { checkNumber } from "./name.ts";
 import { checkAddress } from "./network.ts";
 import { limitsOf } from "./start.ts";
 import { statusOf } from "./status.ts";
 
+const hardKeys = ["disk", "inodes"];
+const softKeys = ["disk-soft", "inodes-soft"];
+
 /** Keys that a running guest feels at once. */
-const liveKeys = new Set([
+const liveKeys: ReadonlySet<string> = new Set([
   "memory",
   "swap",
   "cpus",
@@ -25,8 +29,8 @@ const liveKeys = new Set([
   "ctid",
   "stop.signal",
   "stop.timeout",
-  "disk",
-  "inodes",
+  ...hardKeys,
+  ...softKeys,
 ]);
 
 export type ChangeResult = {
@@ -73,11 +77,14 @@ async function applyText(
 ): Promise<ChangeResult> {
   const { name, config, state } = container;
   checkNumber(name, after.value.ctid);
+  checkSoftLimits(name, after.value);
   checkAddress(after.value, state);
   const file = containerPaths(name).config;
   const running = statusOf(name).state !== "stopped";
   const changed = changedKeys(config, after.value);
-  if (changed.includes("disk") || changed.includes("inodes")) await resize(container, after, running);
+  // Where nothing refuses above them, soft limits are berth's alone.
+  const kept = storageDriver(state.storage).enforcesSoft ? [...hardKeys, ...softKeys] : hardKeys;
+  if (changed.some((key) => kept.includes(key))) await resize(container, after, running);
   try {
     if (running) cgroups().update(name, limitsOf(after.value));
     writeAtomic(file, after.text);
@@ -109,7 +116,7 @@ async function resize(
       "create the container with --inodes",
     );
   }
-  const limits = { bytes: after.value.disk, inodes: after.value.inodes };
+  const limits = diskLimits(after.value);
   declareIntent(name, {
     operation: "resize",
     uuid: state.uuid,

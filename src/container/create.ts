@@ -11,6 +11,7 @@ import { subnetOf } from "../network/bridge.ts";
 import type { DriverName } from "../storage/driver.ts";
 import { chooseDriver, storageDriver } from "../storage/drivers.ts";
 import { resolveTemplate } from "../storage/templates.ts";
+import { checkSoftLimits, diskLimits } from "./disk-limits.ts";
 import { claimIds } from "./ids.ts";
 import { clearIntent, declareIntent, discard, recover } from "./intent.ts";
 import { type ContainerLock, dropLockFile, withLock } from "./lock.ts";
@@ -41,6 +42,7 @@ export async function createContainer(name: string, options: CreateOptions): Pro
     );
 
   checkNumber(name, config.ctid);
+  checkSoftLimits(name, config);
 
   return await withLock(name, async (lock) => {
     if (await recover(lock)) {
@@ -82,7 +84,7 @@ async function fill(
     config.network.mode === "none"
       ? null
       : claimAddress(config.network.address, uuid, subnetOf(hostConfig()));
-  await storageDriver(storage).create(uuid, { bytes: config.disk, inodes: config.inodes });
+  await storageDriver(storage).create(uuid, diskLimits(config));
   return {
     version: 1,
     uuid,

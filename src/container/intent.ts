@@ -22,7 +22,7 @@ export type Intent =
   | (Owner & {
       readonly operation: "resize";
       /** What the volume shall have; an absent limit is none. */
-      readonly limits: { readonly bytes?: number | undefined; readonly inodes?: number | undefined };
+      readonly limits: Partial<VolumeLimits>;
       /** config.yaml as it shall read then. */
       readonly config: string;
     });
@@ -82,7 +82,7 @@ export async function recover(lock: ContainerLock): Promise<boolean> {
 }
 
 async function finishResize(name: string, intent: Extract<Intent, { operation: "resize" }>): Promise<void> {
-  const limits: VolumeLimits = { bytes: intent.limits.bytes, inodes: intent.limits.inodes };
+  const limits: VolumeLimits = { bytes: undefined, inodes: undefined, ...intent.limits };
   await storageDriver(intent.storage).resize(intent.uuid, limits);
   writeAtomic(containerPaths(name).config, intent.config);
 }

@@ -23,6 +23,8 @@ export const btrfsDriver: StorageDriver = {
   enforcesQuota: true,
   resizesLive: true,
   inodeLimit: "none",
+  countsLive: true,
+  enforcesSoft: false,
   missing,
   create,
   remove,

@@ -8,17 +8,31 @@ import type { PlanRecord } from "../kernel/plan.ts";
 export type { DriverName };
 
 /** Limits of a volume; `undefined` is no limit. Bytes and inodes count what the container changed, not the template. */
-export type VolumeLimits = { readonly bytes: number | undefined; readonly inodes: number | undefined };
+export type VolumeLimits = {
+  readonly bytes: number | undefined;
+  readonly inodes: number | undefined;
+  readonly soft?: SoftLimits | undefined;
+};
+
+/** Limits that may be passed for a while: where the file system keeps them, what lies above is refused after the grace. */
+export type SoftLimits = {
+  readonly bytes: number | undefined;
+  readonly inodes: number | undefined;
+  /** Seconds. */
+  readonly grace: number;
+};
 
 /**
  * The limits in force and what is used. `undefined`: no limit, or not known without walking the tree. The counts of
  * a volume that is mounted lag behind; statfs of the guest's root has the true ones.
  */
-export type VolumeUsage = VolumeLimits & {
+export type VolumeUsage = Omit<VolumeLimits, "soft"> & {
   readonly usedBytes: number | undefined;
   readonly usedInodes: number | undefined;
   /** Bytes on the host that the volume takes. */
   readonly allocated: number | undefined;
+  /** It is above a soft limit: when the kernel will refuse more, in milliseconds since 1970. */
+  readonly graceEnds?: number | undefined;
 };
 
 export type StorageDriver = {
@@ -29,6 +43,10 @@ export type StorageDriver = {
   readonly resizesLive: boolean;
   /** Whether the number of inodes is limited: for good when the volume is made, changeable, or not at all. */
   readonly inodeLimit: "fixed" | "changeable" | "none";
+  /** Whether the counts of `usage` are exact while a guest runs. */
+  readonly countsLive: boolean;
+  /** Whether the file system itself keeps soft limits: it refuses what goes above them once the grace is over. */
+  readonly enforcesSoft: boolean;
   /** Names what the host lacks for this driver, or undefined when it works. */
   readonly missing: () => Promise<string | undefined>;
   /** Makes the empty volume; fails with storage.failed or host.no-space and then leaves nothing. */

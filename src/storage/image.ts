@@ -29,6 +29,8 @@ export const imageDriver: StorageDriver = {
   enforcesQuota: true,
   resizesLive: false,
   inodeLimit: "fixed",
+  countsLive: false,
+  enforcesSoft: false,
   missing,
   create,
   remove,

@@ -19,6 +19,8 @@ export const plainDriver: StorageDriver = {
   enforcesQuota: false,
   resizesLive: true,
   inodeLimit: "none",
+  countsLive: false,
+  enforcesSoft: false,
   missing: async () => undefined,
   create,
   remove,

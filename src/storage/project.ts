@@ -6,7 +6,7 @@
 import { existsSync, mkdirSync, renameSync } from "node:fs";
 import { asBerthError, BerthError } from "../base/errors.ts";
 import { syncDir } from "../base/files.ts";
-import { projectOf, quotaOf, setProject, setQuota } from "../kernel/quota.ts";
+import { projectOf, quotaOf, setGrace, setProject, setQuota } from "../kernel/quota.ts";
 import { directoryMethods, renameVolume } from "./directory-volume.ts";
 import type { StorageDriver, VolumeLimits, VolumeUsage } from "./driver.ts";
 import { refuseBelowUse } from "./limits.ts";
@@ -24,6 +24,8 @@ export const projectDriver: StorageDriver = {
   enforcesQuota: true,
   resizesLive: true,
   inodeLimit: "changeable",
+  countsLive: true,
+  enforcesSoft: true,
   missing,
   create,
   remove,
@@ -57,7 +59,7 @@ async function create(id: string, limits: VolumeLimits): Promise<void> {
     mkdirSync(fresh, { mode: 0o755 });
     // Before anything is in it: upper and work inherit the project.
     setProject(fresh, project);
-    setQuota(fresh, project, limits);
+    limit(fresh, project, limits);
     for (const path of ["upper", "work"]) mkdirSync(`${fresh}/${path}`, { mode: 0o755 });
     renameSync(fresh, volume);
     syncDir(root);
@@ -67,6 +69,12 @@ async function create(id: string, limits: VolumeLimits): Promise<void> {
     releaseProject(id, project);
     throw asBerthError(error);
   }
+}
+
+/** The grace is the file system's own: the last one that was asked for holds for all of its volumes. */
+function limit(directory: string, project: number, limits: VolumeLimits): void {
+  if (limits.soft !== undefined) setGrace(directory, limits.soft.grace);
+  setQuota(directory, project, limits);
 }
 
 async function remove(id: string): Promise<void> {
@@ -94,7 +102,7 @@ function projectOfVolume(id: string): number {
 async function resize(id: string, limits: VolumeLimits): Promise<void> {
   const project = projectOfVolume(id);
   refuseBelowUse(id, limits, quotaOf(volumeOf(id), project));
-  setQuota(volumeOf(id), project, limits);
+  limit(volumeOf(id), project, limits);
 }
 
 function usage(id: string): VolumeUsage {
