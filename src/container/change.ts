@@ -8,6 +8,7 @@ import type { ContainerConfig } from "../config/schema.ts";
 import { cgroups } from "../resources/cgroup.ts";
 import { storageDriver } from "../storage/drivers.ts";
 import type { LockedContainer } from "./container.ts";
+import { forgetCrossing } from "./disk.ts";
 import { checkSoftLimits, diskLimits } from "./disk-limits.ts";
 import { clearIntent, declareIntent } from "./intent.ts";
 import { checkNumber } from "./name.ts";
@@ -15,8 +16,8 @@ import { checkAddress } from "./network.ts";
 import { limitsOf } from "./start.ts";
 import { statusOf } from "./status.ts";
 
-const hardKeys = ["disk", "inodes"];
-const softKeys = ["disk-soft", "inodes-soft"];
+const hardKeys: readonly string[] = ["disk", "inodes"];
+const softKeys = ["disk-soft", "inodes-soft"] as const;
 
 /** Keys that a running guest feels at once. */
 const liveKeys: ReadonlySet<string> = new Set([
@@ -93,6 +94,7 @@ async function applyText(
     writeAtomic(file, before);
     throw error;
   }
+  if (softKeys.every((key) => after.value[key] === undefined)) forgetCrossing(name);
   return { atNextStart: running ? changed.filter((key) => !liveKeys.has(key)) : [] };
 }
 

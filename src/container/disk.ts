@@ -47,13 +47,15 @@ export function diskOf({ name, config, state, status }: Facts): DiskUse | undefi
   if (counts === undefined) return undefined;
   const { graceEnds, ...rest } = counts;
   const [soft, inodesSoft] = [config["disk-soft"] ?? null, config["inodes-soft"] ?? null];
-  const above = isAbove(counts.used, soft) || isAbove(counts.inodesUsed, inodesSoft);
-  const since = noteCrossing(name, above, {
-    used: counts.used,
-    soft,
-    inodesUsed: counts.inodesUsed,
-    inodesSoft,
-  });
+  const since =
+    soft === null && inodesSoft === null
+      ? undefined
+      : noteCrossing(name, isAbove(counts.used, soft) || isAbove(counts.inodesUsed, inodesSoft), {
+          used: counts.used,
+          soft,
+          inodesUsed: counts.inodesUsed,
+          inodesSoft,
+        });
   const until = graceEnds === undefined ? null : new Date(graceEnds).toISOString();
   return { ...rest, soft, inodesSoft, over: since === undefined ? null : { since, until } };
 }
@@ -87,6 +89,11 @@ function seenInside(driver: StorageDriver, pid: number): Counts | undefined {
     return undefined;
   }
 }
+
+/** Its soft limits were taken away: it is above none any more. */
+export const forgetCrossing = (name: string): void => {
+  noteCrossing(name, false, {});
+};
 
 /**
  * Keeps the time since when it is above, and tells the log of both crossings, once whoever looks. No daemon watches:

@@ -106,21 +106,19 @@ function refuseInodes({ inodes }: VolumeLimits): void {
   );
 }
 
+/** `ls` asks for every running container: the pool is looked up once. */
 function usage(id: string): VolumeUsage {
-  if (!hasPool() || !existsSync(volumeOf(id)))
+  const pool = readPool("btrfs");
+  const root = pool === undefined ? undefined : poolRoot("btrfs", pool);
+  if (root === undefined || !existsSync(`${root}/${id}`))
     throw new BerthError("storage.failed", `the volume ${id} does not exist`, "remove the container");
-  const group = groupOf(btrfsUuid(poolRoot("btrfs")), subvolumeId(volumeOf(id)));
+  const group = groupOf(pool?.uuid || btrfsUuid(root), subvolumeId(`${root}/${id}`));
   if (group === undefined)
     throw new BerthError(
       "storage.failed",
       `the volume ${id} belongs to no quota group: no limit holds for it`,
       "`berth pool check` tells more",
     );
-  return {
-    bytes: group.limit,
-    inodes: undefined,
-    usedBytes: group.used,
-    usedInodes: undefined,
-    allocated: group.used,
-  };
+  const { limit: bytes, used } = group;
+  return { bytes, inodes: undefined, usedBytes: used, usedInodes: undefined, allocated: used };
 }

@@ -49,8 +49,7 @@ export function readPool(driver: DriverName): PoolRecord | undefined {
 }
 
 /** The directory of the driver's volumes, its pool mounted if it has one. */
-export function poolRoot(driver: DriverName): string {
-  const pool = readPool(driver);
+export function poolRoot(driver: DriverName, pool: PoolRecord | undefined = readPool(driver)): string {
   if (pool === undefined) return mountPoint(driver);
   if (pool.source.kind !== "directory") {
     if (!isMounted(driver)) withPoolLock(() => mountPool(pool));
@@ -67,8 +66,8 @@ export function poolRoot(driver: DriverName): string {
 
 /** Whether something is mounted at the pool's place. */
 export function isMounted(driver: DriverName): boolean {
-  const place = mountPoint(driver);
-  return existsSync(place) && statSync(place).dev !== statSync(poolDir()).dev;
+  const there = statSync(mountPoint(driver), { throwIfNoEntry: false });
+  return there !== undefined && there.dev !== statSync(poolDir()).dev;
 }
 
 /** Mounts it unless it is; the caller holds the pool lock. The loop device goes with the mount. */
