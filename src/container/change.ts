@@ -104,13 +104,6 @@ async function resize(
   running: boolean,
 ): Promise<void> {
   const driver = storageDriver(state.storage);
-  if (running && !driver.resizesLive) {
-    throw new BerthError(
-      "container.running",
-      `container ${name} is running: storage driver ${driver.name} changes disk limits of stopped containers only`,
-      `berth stop ${name} first`,
-    );
-  }
   if (after.value.inodes !== config.inodes && driver.inodeLimit === "fixed") {
     throw new BerthError(
       "storage.failed",
@@ -119,6 +112,13 @@ async function resize(
     );
   }
   const limits = diskLimits(after.value);
+  const refused = running ? driver.refusesLive(state.uuid, limits) : undefined;
+  if (refused !== undefined)
+    throw new BerthError(
+      "container.running",
+      `container ${name} is running: ${refused}`,
+      `berth stop ${name} first`,
+    );
   declareIntent(name, {
     operation: "resize",
     uuid: state.uuid,

@@ -72,8 +72,7 @@ export async function recover(lock: ContainerLock): Promise<boolean> {
     return false;
   }
   if (intent.operation === "resize") {
-    if (statusOf(name).state === "stopped" || storageDriver(intent.storage).resizesLive)
-      await finishResize(name, intent);
+    await finishResize(name, intent);
     clearIntent(name);
     return true;
   }
@@ -83,7 +82,9 @@ export async function recover(lock: ContainerLock): Promise<boolean> {
 
 async function finishResize(name: string, intent: Extract<Intent, { operation: "resize" }>): Promise<void> {
   const limits: VolumeLimits = { bytes: undefined, inodes: undefined, ...intent.limits };
-  await storageDriver(intent.storage).resize(intent.uuid, limits);
+  const driver = storageDriver(intent.storage);
+  if (statusOf(name).state !== "stopped" && driver.refusesLive(intent.uuid, limits) !== undefined) return;
+  await driver.resize(intent.uuid, limits);
   writeAtomic(containerPaths(name).config, intent.config);
 }
 

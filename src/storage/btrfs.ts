@@ -21,7 +21,7 @@ const freshName = (id: string): string => `.new-${id}`;
 export const btrfsDriver: StorageDriver = {
   name: "btrfs",
   enforcesQuota: true,
-  resizesLive: true,
+  refusesLive: () => undefined,
   inodeLimit: "none",
   countsLive: true,
   enforcesSoft: false,

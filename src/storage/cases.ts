@@ -114,7 +114,7 @@ export function driverCases(driver: StorageDriver, pool?: PoolRequest): void {
         }
       });
 
-      test.skipIf(!driver.resizesLive || !driver.enforcesQuota)(
+      test.skipIf(!driver.countsLive)(
         "limits are kept, changed, and never set below what is used",
         async () => {
           const inodes = driver.inodeLimit === "none" ? undefined : 500;

@@ -39,8 +39,8 @@ export type StorageDriver = {
   readonly name: DriverName;
   /** Whether a limit given to it holds. `plain` has none and warns. */
   readonly enforcesQuota: boolean;
-  /** Whether `resize` may be called while the guest runs, and it feels the limits at once. */
-  readonly resizesLive: boolean;
+  /** Why `resize` cannot give these limits to a volume while a guest runs on it; undefined when it can. */
+  readonly refusesLive: (id: string, limits: VolumeLimits) => string | undefined;
   /** Whether the number of inodes is limited: for good when the volume is made, changeable, or not at all. */
   readonly inodeLimit: "fixed" | "changeable" | "none";
   /** Whether the counts of `usage` are exact while a guest runs. */
@@ -57,7 +57,7 @@ export type StorageDriver = {
   /** The ids of all its volumes. */
   readonly volumes: () => readonly string[];
   /**
-   * Changes the limits of a volume (not mounted, unless `resizesLive`); never below what it holds. A failure leaves it as it was;
+   * Changes the limits of a volume (while a guest runs on it only if `refusesLive` has nothing against it); never below what it holds. A failure leaves it as it was;
    * one that was killed is completed or taken back by calling it again.
    */
   readonly resize: (id: string, limits: VolumeLimits) => Promise<void>;

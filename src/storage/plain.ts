@@ -17,7 +17,7 @@ const volumeOf = (id: string): string => `${dir()}/${id}`;
 export const plainDriver: StorageDriver = {
   name: "plain",
   enforcesQuota: false,
-  resizesLive: true,
+  refusesLive: () => undefined,
   inodeLimit: "none",
   countsLive: false,
   enforcesSoft: false,

@@ -22,7 +22,7 @@ const volumeOf = (id: string): string => `${poolRoot("project")}/${id}`;
 export const projectDriver: StorageDriver = {
   name: "project",
   enforcesQuota: true,
-  resizesLive: true,
+  refusesLive: () => undefined,
   inodeLimit: "changeable",
   countsLive: true,
   enforcesSoft: true,
