@@ -37,6 +37,7 @@ export const guestPackages: readonly string[] = [
   "e2fsprogs",
   "xfsprogs",
   "btrfs-progs",
+  "dmsetup",
   "quota",
   "squashfs-tools",
   "busybox-static",

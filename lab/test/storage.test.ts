@@ -51,10 +51,10 @@ function suiteOn(kind: KindName): void {
   afterAll(() => host?.close());
 
   test(
-    "the shared cases on ext4 and XFS",
+    "the shared cases, for every driver",
     async () => {
       const { code, stderr } = await host.run(
-        "cd /payload && BERTH_TEST_POOLS='ext4:/dev/vdb xfs:/dev/vdc' ./bun test --timeout 60000 ./src/storage/drivers.test.ts -t project",
+        "cd /payload && BERTH_TEST_POOLS='ext4:/dev/vdb xfs:/dev/vdc' ./bun test --timeout 60000 ./src/storage/drivers.test.ts ./src/storage/btrfs.test.ts",
         { allow: true, timeout: 6 * minutes },
       );
       if (code !== 0) throw new Error(stderr.replaceAll(/^/gm, "  | "));
@@ -96,6 +96,29 @@ function suiteOn(kind: KindName): void {
           expect(await ok("berth pool check")).toContain("sound");
         },
         10 * minutes,
+      );
+
+      test(
+        "above a soft limit a guest is marked, and refused more once the grace is over",
+        async () => {
+          await ok("mkdir -p /etc/berth && echo 'disk-grace: 8s' > /etc/berth/berth.yaml");
+          await ok("berth set web --disk 20M:150M --inodes 3000");
+          await guest("rm -rf /root/*; dd if=/dev/zero of=/root/some bs=1M count=30 conv=fsync");
+          expect(await ok("berth ls web")).toMatch(/30[.\d]*M\/150M!/);
+          const { disk } = JSON.parse(await ok("berth info web --json")) as {
+            disk: { over: { until: string | null } };
+          };
+          expect(disk.over.until).toMatch(/^20/);
+          expect((await guest("df -k / | tail -1 | tr -s ' ' | cut -d' ' -f2")).stdout.trim()).toBe("20480");
+          await ok("sleep 9");
+          const late = await guest("dd if=/dev/zero of=/root/more bs=1M count=5 conv=fsync");
+          expect(late.code).not.toBe(0);
+          await ok("berth set web --disk 150M && rm /etc/berth/berth.yaml");
+          expect((await guest("dd if=/dev/zero of=/root/more bs=1M count=5 conv=fsync")).code).toBe(0);
+          expect(await ok("grep -c disk-soft /var/log/berth/events.jsonl")).toBe("2");
+          await ok("rm /var/log/berth/events.jsonl");
+        },
+        5 * minutes,
       );
 
       test(
@@ -144,6 +167,66 @@ function suiteOn(kind: KindName): void {
       );
     });
   }
+
+  test(
+    "the disk of a running guest on an image grows at once, also after a set that was killed",
+    async () => {
+      await ok("berth create grow -t busybox --network none --storage image --disk 64M --start");
+      await ok("berth exec grow -- sh -c 'echo kept > /root/kept'");
+      for (const [seconds, size] of [
+        ["0.3", "128M"],
+        ["0.6", "192M"],
+        ["0.9", "256M"],
+      ])
+        await host.run(`timeout -s KILL ${seconds} berth set grow --disk ${size}`, { allow: true });
+      expect(await ok("berth set grow --disk 400M --description grown")).toBe("grow: set");
+      await ok("berth exec grow -- dd if=/dev/zero of=/root/full bs=1M count=300 conv=fsync");
+      expect(
+        Number(await ok("berth exec grow -- df -k / | tail -1 | tr -s ' ' | cut -d' ' -f2")),
+      ).toBeGreaterThan(360 * 1024);
+      const less = await host.run("berth set grow --disk 64M", { allow: true });
+      expect([less.code, less.stderr]).toEqual([5, expect.stringContaining("berth stop grow")]);
+      await ok("berth stop --kill grow && e2fsck -fn /var/lib/berth/pool/image/*.img");
+      await ok("berth start grow");
+      expect(await ok("berth exec grow -- cat /root/kept")).toBe("kept");
+      await ok("berth rm --force grow");
+    },
+    5 * minutes,
+  );
+
+  test(
+    "a disk that fails: the guest is told, the pool check names it, and after a repair all is there",
+    async () => {
+      const table = async (target: string) => await ok(`echo "0 $(blockdev --getsz /dev/vdb) ${target}"`);
+      const swap = async (target: string) =>
+        await ok(
+          `dmsetup suspend --noflush --nolockfs t-disk; dmsetup load t-disk --table "${await table(target)}"; dmsetup resume t-disk`,
+        );
+      await ok(`dmsetup create t-disk --table "${await table("linear /dev/vdb 0")}"`);
+      await ok("berth pool create --device /dev/mapper/t-disk --wipe");
+      await ok("berth create web -t busybox --network none --disk 100M --start");
+      await ok("berth exec web -- sh -c 'echo kept > /root/kept; sync'");
+      await swap("error");
+      const lost = await host.run(
+        "berth exec web -- sh -c 'echo more > /root/more; sync; echo x > /root/x'",
+        {
+          allow: true,
+        },
+      );
+      expect(lost.stderr).toMatch(/Read-only|I\/O error|Input\/output/i);
+      const check = await host.run("berth pool check", { allow: true });
+      expect(check.code).toBe(1);
+      expect(check.stdout).toMatch(/cannot be written to/);
+      await swap("linear /dev/vdb 0");
+      await ok("berth stop --kill web && umount /var/lib/berth/pool/project");
+      expect((await host.run("e2fsck -fy /dev/mapper/t-disk", { allow: true })).code).toBeLessThanOrEqual(2);
+      await ok("berth start web");
+      expect(await ok("berth exec web -- cat /root/kept")).toBe("kept");
+      expect(await ok("berth pool check")).toBe("pool project: sound");
+      await ok("berth rm --force web && berth pool rm && dmsetup remove t-disk");
+    },
+    5 * minutes,
+  );
 
   test(
     "a pool in a file grows while it is mounted",
