@@ -44,6 +44,24 @@ describe("soft limits", () => {
 const MiB = 2 ** 20;
 const gap = btrfsGap();
 
+test("quota of users is refused with the reason where the kernel or the driver has none, and nothing is left", async () => {
+  const world = await newWorld("busybox");
+  try {
+    const create = ["create", "many", "-t", "busybox", "--network", "none", "--quota-users", "yes"];
+    const plain = await world.berth(...create, "--storage", "plain");
+    expect([plain.code, plain.stderr]).toEqual([7, expect.stringContaining("drivers project and image")]);
+    const image = await world.berth(...create, "--storage", "image");
+    if (image.code !== 0) expect([image.code, image.stderr]).toEqual([7, expect.stringContaining("quota")]);
+    await world.berth("rm", "many");
+    await world.ok("create", "plain", "-t", "busybox", "--network", "none");
+    const without = await world.berth("quota", "set", "plain", "--user", "1000", "--disk", "1G");
+    expect(without.stderr).toContain("--quota-users yes");
+    expect((await world.berth("quota", "set", "plain", "--disk", "1G")).stderr).toContain("--user NAME");
+  } finally {
+    await world.end();
+  }
+});
+
 describe.skipIf(gap !== undefined)(`driver btrfs${gap === undefined ? "" : ` SKIP: ${gap}`}`, () => {
   let world: World;
   const fill = (mebibytes: number) =>

@@ -194,6 +194,51 @@ function suiteOn(kind: KindName): void {
     5 * minutes,
   );
 
+  for (const storage of ["image", "project"] as const)
+    test(
+      `users and groups inside a guest on ${storage} get limits of their own, running or stopped`,
+      async () => {
+        if (storage === "project") await ok("berth pool create --device /dev/vdb --wipe");
+        await ok(
+          `berth create many -t debian-13 --network none --storage ${storage} --disk 200M --quota-users yes --init /bin/sleep --init inf`,
+        );
+        await ok("berth quota set many --user www-data --disk 10M:20M --inodes 100");
+        await ok("berth start many");
+        const write = (user: string, mebibytes: number) =>
+          host.run(
+            `berth exec -u ${user} many -- sh -c 'rm -f /var/tmp/${user}; dd if=/dev/zero of=/var/tmp/${user} bs=1M count=${mebibytes} conv=fsync'`,
+            { allow: true },
+          );
+        expect((await write("www-data", 40)).stderr).toMatch(/quota/i);
+        expect((await write("games", 40)).code).toBe(0);
+        await ok("berth quota set many --group games --disk 60M");
+        expect((await write("games", 80)).stderr).toMatch(/quota/i);
+        const { quotas } = JSON.parse(await ok("berth quota ls many --json")) as {
+          quotas: readonly {
+            name: string;
+            id: number;
+            usedBytes: number;
+            disk: number;
+            until: string | null;
+          }[];
+        };
+        const web = quotas.find(({ id }) => id === 33);
+        expect(web).toMatchObject({ name: "www-data", disk: 20 * MiB });
+        expect(web?.usedBytes).toBeGreaterThan(19 * MiB);
+        expect(web?.until).toMatch(/^20/);
+        expect(await ok("berth quota ls many --group")).toMatch(/games +60 .* 60M/);
+        await ok("berth stop --kill many && berth quota set many --user 33 --disk none && berth start many");
+        expect((await write("www-data", 40)).code).toBe(0);
+        const nobody = await host.run("berth quota set many --user no-such --disk 1M", { allow: true });
+        expect([nobody.code, nobody.stderr]).toEqual([2, expect.stringContaining("no-such")]);
+        await ok("berth stop --kill many");
+        if (storage === "image") await ok("e2fsck -fn /var/lib/berth/pool/image/*.img");
+        await ok("berth rm many");
+        if (storage === "project") await ok("berth pool rm");
+      },
+      5 * minutes,
+    );
+
   test(
     "a disk that fails: the guest is told, the pool check names it, and after a repair all is there",
     async () => {

@@ -52,6 +52,14 @@ const table = [
       summary: "Files at most for what the container changes",
     },
   },
+  {
+    path: ["quota-users"],
+    spec: {
+      name: "quota-users",
+      kind: "boolean",
+      summary: "Whether users and groups inside can be given limits (`berth quota set`); at creation only",
+    },
+  },
   { path: ["hostname"], spec: { name: "hostname", kind: "string", summary: "Host name in the guest" } },
   {
     path: ["description"],

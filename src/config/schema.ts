@@ -142,6 +142,14 @@ export const containerSchema = v.strictObject({
       "400k",
     ),
   ),
+  "quota-users": v.optional(
+    described(
+      flag,
+      "Whether `berth quota set` can give limits to users and groups inside the guest; fixed at creation.",
+      "true",
+    ),
+    false,
+  ),
   network: v.optional(networkSchema, {}),
   init: v.optional(
     described(

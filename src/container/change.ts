@@ -61,7 +61,7 @@ export async function replaceConfig(container: LockedContainer, text: string): P
 
 /** What is decided at creation: changing it needs another container. */
 function refuseFixed({ name, config }: LockedContainer, after: ContainerConfig): void {
-  for (const key of ["template", "privileged"] as const) {
+  for (const key of ["template", "privileged", "quota-users"] as const) {
     if (config[key] === after[key]) continue;
     throw new BerthError(
       "config.invalid",

@@ -129,10 +129,13 @@ async function storageImage(): Promise<Finding> {
 async function projectQuota(): Promise<Finding> {
   const fault = await kernelQuotaFault("project", "ext4");
   return fault === undefined
-    ? present("project quota", "ext4 and the kernel keep it: `berth pool create` makes a pool for it")
+    ? present(
+        "project quota",
+        "ext4 and the kernel keep it: `berth pool create` makes a pool for it; quota-users works",
+      )
     : absent(
         "project quota",
-        `storage driver project does not work here: ${fault}`,
+        `storage driver project and quota-users do not work here: ${fault}`,
         "modprobe quota_v2, or a kernel with CONFIG_QFMT_V2 (Debian's and Ubuntu's have it)",
       );
 }

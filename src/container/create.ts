@@ -11,7 +11,7 @@ import { subnetOf } from "../network/bridge.ts";
 import type { DriverName } from "../storage/driver.ts";
 import { chooseDriver, storageDriver } from "../storage/drivers.ts";
 import { resolveTemplate } from "../storage/templates.ts";
-import { checkSoftLimits, diskLimits } from "./disk-limits.ts";
+import { checkSoftLimits, checkUserQuota, diskLimits } from "./disk-limits.ts";
 import { claimIds } from "./ids.ts";
 import { clearIntent, declareIntent, discard, recover } from "./intent.ts";
 import { type ContainerLock, dropLockFile, withLock } from "./lock.ts";
@@ -43,6 +43,7 @@ export async function createContainer(name: string, options: CreateOptions): Pro
 
   checkNumber(name, config.ctid);
   checkSoftLimits(name, config);
+  await checkUserQuota(config, storage);
 
   return await withLock(name, async (lock) => {
     if (await recover(lock)) {

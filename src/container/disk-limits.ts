@@ -2,14 +2,34 @@
 import { BerthError } from "../base/errors.ts";
 import { formatSize } from "../base/units.ts";
 import type { ContainerConfig } from "../config/schema.ts";
-import type { VolumeLimits } from "../storage/driver.ts";
+import type { DriverName, VolumeLimits } from "../storage/driver.ts";
+import { storageDriver } from "../storage/drivers.ts";
 import { hostConfig } from "./store.ts";
 
 /** For its volume. */
 export function diskLimits(config: ContainerConfig): VolumeLimits {
   const { disk: bytes, inodes, "disk-soft": softBytes, "inodes-soft": softInodes } = config;
-  if (softBytes === undefined && softInodes === undefined) return { bytes, inodes };
-  return { bytes, inodes, soft: { bytes: softBytes, inodes: softInodes, grace: hostConfig()["disk-grace"] } };
+  const soft =
+    softBytes === undefined && softInodes === undefined
+      ? undefined
+      : { bytes: softBytes, inodes: softInodes, grace: hostConfig()["disk-grace"] };
+  return { bytes, inodes, soft, userQuota: config["quota-users"] };
+}
+
+/** Refuses quota of users where it would not hold. */
+export async function checkUserQuota(config: ContainerConfig, storage: DriverName): Promise<void> {
+  if (!config["quota-users"]) return;
+  // Every privileged guest has the same ids.
+  const gap =
+    config.privileged && storage === "project"
+      ? "privileged guests share the host's user ids; driver image keeps them apart"
+      : await storageDriver(storage).userQuotaGap();
+  if (gap === undefined) return;
+  throw new BerthError(
+    "host.missing-feature",
+    `quota-users does not work here with storage driver ${storage}: ${gap}`,
+    "`berth check` tells what the kernel has; leave quota-users out",
+  );
 }
 
 /** Refuses soft limits that are not below the hard ones: nobody would ever be warned. */

@@ -26,6 +26,7 @@ export const btrfsDriver: StorageDriver = {
   countsLive: true,
   enforcesSoft: false,
   missing,
+  userQuotaGap: async () => "drivers project and image alone have it",
   create,
   remove,
   exists: (id) => hasPool() && existsSync(volumeOf(id)),

@@ -12,6 +12,8 @@ export type VolumeLimits = {
   readonly bytes: number | undefined;
   readonly inodes: number | undefined;
   readonly soft?: SoftLimits | undefined;
+  /** Only looked at when the volume is made: whether users and groups inside the guest can be given limits. */
+  readonly userQuota?: boolean | undefined;
 };
 
 /** Limits that may be passed for a while: where the file system keeps them, what lies above is refused after the grace. */
@@ -26,7 +28,7 @@ export type SoftLimits = {
  * The limits in force and what is used. `undefined`: no limit, or not known without walking the tree. The counts of
  * a volume that is mounted lag behind; statfs of the guest's root has the true ones.
  */
-export type VolumeUsage = Omit<VolumeLimits, "soft"> & {
+export type VolumeUsage = Omit<VolumeLimits, "soft" | "userQuota"> & {
   readonly usedBytes: number | undefined;
   readonly usedInodes: number | undefined;
   /** Bytes on the host that the volume takes. */
@@ -49,6 +51,8 @@ export type StorageDriver = {
   readonly enforcesSoft: boolean;
   /** Names what the host lacks for this driver, or undefined when it works. */
   readonly missing: () => Promise<string | undefined>;
+  /** Names what is missing for quota of users and groups inside guests, or undefined when it works. */
+  readonly userQuotaGap: () => Promise<string | undefined>;
   /** Makes the empty volume; fails with storage.failed or host.no-space and then leaves nothing. */
   readonly create: (id: string, limits: VolumeLimits) => Promise<void>;
   /** Removes it with all data. Removing what is not there is fine. */

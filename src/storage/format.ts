@@ -20,7 +20,10 @@ export async function formatPool(
     return;
   }
   const project = driver === "project" ? ["-O", "quota,project"] : [];
-  const extended = ["lazy_itable_init=1", ...(driver === "project" ? ["quotatype=prjquota"] : [])].join(",");
+  const extended = [
+    "lazy_itable_init=1",
+    ...(driver === "project" ? ["quotatype=usrquota:grpquota:prjquota"] : []),
+  ].join(",");
   await must("storage.failed", doing, "mke2fs", [
     ...["-q", "-F", "-t", "ext4", "-m", "0", "-U", uuid],
     ...project,

@@ -16,6 +16,7 @@ import { BLOCK, goldenImage, imageSize, inodeLabel, syncFile } from "./golden.ts
 import { loopOf, waitForLoop } from "./loops.ts";
 import { poolRoot } from "./pool-record.ts";
 import { describeProgram, findProgram, must, programError, run } from "./program.ts";
+import { kernelQuotaFault } from "./quota-probe.ts";
 import { readSuperblock } from "./superblock.ts";
 
 /** Size when no limit is set: sparse, so that it costs nothing until it is used. */
@@ -34,6 +35,7 @@ export const imageDriver: StorageDriver = {
   countsLive: false,
   enforcesSoft: false,
   missing,
+  userQuotaGap: () => kernelQuotaFault("project", "ext4"),
   create,
   remove,
   exists: (id) => existsSync(imageOf(id)),
@@ -71,7 +73,11 @@ async function loads(module: string, works: () => boolean): Promise<boolean> {
 async function create(id: string, limits: VolumeLimits): Promise<void> {
   const image = imageOf(id);
   if (existsSync(image)) throw new BerthError("storage.failed", `the volume ${id} exists already`);
-  const golden = await goldenImage(imageSize(limits.bytes ?? DEFAULT_SIZE), limits.inodes);
+  const golden = await goldenImage(
+    imageSize(limits.bytes ?? DEFAULT_SIZE),
+    limits.inodes,
+    limits.userQuota === true,
+  );
   makeDirs(dir());
   chmodSync(poolDir(), 0o700);
   const fresh = `${image}.new`;
@@ -254,9 +260,14 @@ function usage(id: string): VolumeUsage {
  * the kernel would otherwise fill with zeros in the background: 160 MiB a guest of 10 GiB.
  */
 function mountRecords(id: string, as: string, mode: VolumeMode = "rw"): readonly PlanRecord[] {
-  const options = mode === "ro" ? "ro" : "errors=remount-ro,discard,noinit_itable";
-  return [["loop", as, imageOf(id), "ext4", options, "dio"]];
+  const options =
+    mode === "ro" ? ["ro"] : ["errors=remount-ro", "discard", "noinit_itable", ...quotaFlags(id)];
+  return [["loop", as, imageOf(id), "ext4", options.join(","), "dio"]];
 }
+
+/** Without them ext4 counts for users and groups, and holds nobody to a limit. */
+const quotaFlags = (id: string): readonly string[] =>
+  existsSync(imageOf(id)) && readSuperblock(imageOf(id)).userQuota ? ["usrquota", "grpquota"] : [];
 
 async function rename(id: string, to: string): Promise<void> {
   await refuseMounted(id);
@@ -292,7 +303,7 @@ async function withVolume<T>(
   const device = there === undefined ? await attachLoop(image, mode) : `/dev/${there}`;
   let fd: number;
   try {
-    fd = mountDetached("ext4", device, mode === "ro" ? ["ro"] : []);
+    fd = mountDetached("ext4", device, mode === "ro" ? ["ro"] : quotaFlags(id));
   } catch (error) {
     throw new BerthError("storage.failed", `cannot mount the volume ${id}`, "`berth pool check`", error);
   } finally {

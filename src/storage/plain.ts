@@ -22,6 +22,7 @@ export const plainDriver: StorageDriver = {
   countsLive: false,
   enforcesSoft: false,
   missing: async () => undefined,
+  userQuotaGap: async () => "drivers project and image alone have it",
   create,
   remove,
   exists: (id) => existsSync(volumeOf(id)),

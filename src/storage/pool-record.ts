@@ -75,7 +75,7 @@ export function mountPool({ driver, source, fileSystem, uuid }: PoolRecord): voi
   if (isMounted(driver)) return;
   mkdirSync(mountPoint(driver), { recursive: true, mode: 0o700 });
   const options = [
-    ...(driver === "project" ? ["prjquota"] : []),
+    ...(driver === "project" ? ["prjquota", "usrquota", "grpquota"] : []),
     ...(source.kind === "file" ? ["discard"] : []),
     ...(fileSystem === "ext4" ? ["errors=remount-ro"] : []),
     "rw",

@@ -27,6 +27,7 @@ export const projectDriver: StorageDriver = {
   countsLive: true,
   enforcesSoft: true,
   missing,
+  userQuotaGap,
   create,
   remove,
   exists: (id) => hasPool() && existsSync(volumeOf(id)),
@@ -45,6 +46,15 @@ async function missing(): Promise<string | undefined> {
     return undefined;
   } catch (error) {
     return asBerthError(error).message;
+  }
+}
+
+async function userQuotaGap(): Promise<string | undefined> {
+  try {
+    quotaOf(poolRoot("project"), 0, "user");
+    return undefined;
+  } catch {
+    return "its pool was made or mounted without quota of users and groups; a new pool has it";
   }
 }
 
@@ -106,7 +116,7 @@ async function resize(id: string, limits: VolumeLimits): Promise<void> {
 }
 
 function usage(id: string): VolumeUsage {
-  const quota = quotaOf(volumeOf(id), projectOfVolume(id));
+  const { soft: _, ...quota } = quotaOf(volumeOf(id), projectOfVolume(id));
   return { ...quota, allocated: quota.usedBytes };
 }
 
