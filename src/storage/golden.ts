@@ -19,7 +19,7 @@ import { makeDirs, syncDir } from "../base/files.ts";
 import { cacheDir } from "../base/paths.ts";
 import { formatSize } from "../base/units.ts";
 import { startTime } from "../kernel/process.ts";
-import { must } from "./program.ts";
+import { must, programError, run } from "./program.ts";
 
 const OPTIONS_VERSION = 2;
 
@@ -80,6 +80,7 @@ export async function goldenImage(
   try {
     for (const sub of ["root", "root/upper", "root/work"]) mkdirSync(`${stage}/${sub}`, { recursive: true });
     await format(`${stage}/golden.img`, `${stage}/root`, bytes, inodes, userQuota);
+    if (userQuota) await countAnew(`${stage}/golden.img`);
     syncFile(`${stage}/golden.img`);
     renameSync(`${stage}/golden.img`, path);
     syncDir(dir);
@@ -124,6 +125,13 @@ async function format(
     // The same image whatever the host's mke2fs.conf says.
     { MKE2FS_CONFIG: "/dev/null" },
   );
+}
+
+/** mke2fs counts the directories that it copies for nobody. */
+async function countAnew(image: string): Promise<void> {
+  const checked = await run("e2fsck", ["-f", "-y", image]);
+  // 1: errors were corrected (e2fsck(8)).
+  if (checked.code > 1) throw programError("storage.failed", `cannot format ${image}`, "e2fsck", checked);
 }
 
 function dropLeftovers(dir: string): void {
