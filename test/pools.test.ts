@@ -1,9 +1,9 @@
 /** Guests on pools: limits that a running guest feels, and what the pool says of them. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { eventsPath } from "../src/base/paths.ts";
 import { btrfsGap } from "../src/storage/testing.ts";
-import { type Info, newWorld, type World } from "./support/world.ts";
+import { type Info, newWorld, run, type World } from "./support/world.ts";
 
 describe("soft limits", () => {
   let world: World;
@@ -43,6 +43,28 @@ describe("soft limits", () => {
 
 const MiB = 2 ** 20;
 const gap = btrfsGap();
+
+test("a work directory that overlayfs cannot use is an error of the start, never a guest that cannot write", async () => {
+  const world = await newWorld("busybox");
+  const change = async (flag: string): Promise<void> => {
+    const image = readdirSync(`${world.at.lib}/pool/image`).find((name) => name.endsWith(".img"));
+    const script = `mount -o loop "${world.at.lib}/pool/image/${image}" /mnt && chattr -R ${flag} /mnt/work`;
+    const { code, stderr } = await run(["unshare", "--mount", "--propagation=private", "sh", "-c", script]);
+    if (code !== 0) throw new Error(stderr);
+  };
+  try {
+    await world.ok("create", "web", "-t", "busybox", "--network", "none", "--disk", "64M");
+    await change("+i");
+    const { code, stderr } = await world.berth("start", "web");
+    expect([code, stderr]).toEqual([1, expect.stringMatching(/read-only|work/)]);
+    expect(await world.json<Info>("info", "web")).toMatchObject({ state: "stopped" });
+    await change("-i");
+    await world.ok("start", "web");
+    await world.sh("web", "echo well > /root/well");
+  } finally {
+    await world.end();
+  }
+});
 
 test("quota of users is refused with the reason where the kernel or the driver has none, and nothing is left", async () => {
   const world = await newWorld("busybox");
