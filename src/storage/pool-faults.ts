@@ -4,7 +4,7 @@ import { describeErrno, errnoOf } from "../base/errors.ts";
 import { listIfExists, readIfExists } from "../base/files.ts";
 import { btrfsUuid, subvolumeId } from "../kernel/btrfs.ts";
 import { groupIds } from "../kernel/btrfs-quota.ts";
-import { mountOf } from "../kernel/mounts.ts";
+import { mountOf } from "../kernel/mountinfo.ts";
 import { projectOf } from "../kernel/quota.ts";
 import type { DriverName } from "./driver.ts";
 import { storageDriver } from "./drivers.ts";

@@ -80,6 +80,12 @@ export function mountPool({ driver, source, fileSystem, uuid }: PoolRecord): voi
     ...(fileSystem === "ext4" ? ["errors=remount-ro"] : []),
     "rw",
   ].join(",");
+  if (source.kind !== "directory" && !existsSync(source.path))
+    throw new BerthError(
+      "storage.failed",
+      `${source.path}, which holds the pool of driver ${driver}, is missing`,
+      source.kind === "file" ? "mount the file system that has it" : "plug the disk in",
+    );
   const loop = source.kind === "file" ? attach(source.path) : undefined;
   try {
     mustSync("storage.failed", `cannot mount the pool ${source.path}`, "mount", [
