@@ -37,7 +37,6 @@ export const guestPackages: readonly string[] = [
   "e2fsprogs",
   "xfsprogs",
   "btrfs-progs",
-  "dmsetup",
   "quota",
   "squashfs-tools",
   "busybox-static",
