@@ -108,10 +108,11 @@ function noteCrossing(
   const since = claimant(mark);
   if (above === (since !== undefined)) return since;
   const now = new Date().toISOString();
-  if (above) {
-    if (!claim(mark, now)) return claimant(mark); // another command was first
-  } else rmSync(mark, { force: true });
-  makeDirs(instance.log);
-  appendEvent(above ? "disk-soft" : "disk-soft-end", name, figures);
+  try {
+    if (!above) rmSync(mark, { force: true });
+    else if (!claim(mark, now)) return claimant(mark); // another command was first
+    makeDirs(instance.log);
+    appendEvent(above ? "disk-soft" : "disk-soft-end", name, figures);
+  } catch {} // a host that is full or read-only must still be looked at
   return above ? now : undefined;
 }
