@@ -24,8 +24,8 @@ describe.skipIf(gap !== undefined)(`driver btrfs${gap === undefined ? "" : ` SKI
     const chunk = Buffer.alloc(MiB, 7);
     let written = 0;
     try {
-      for (; written < 64 * MiB; written += chunk.length) {
-        writeSync(fd, chunk);
+      while (written < 64 * MiB) {
+        written += writeSync(fd, chunk);
         fsyncSync(fd);
       }
     } catch {} // EDQUOT
