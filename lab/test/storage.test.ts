@@ -10,6 +10,7 @@ const wanted =
   process.env.BERTH_LAB_KINDS?.split(",") ??
   (process.env.BERTH_LAB_CI === undefined ? kinds : kinds.slice(0, 1));
 const inCi = process.env.BERTH_LAB_CI !== undefined;
+const noTime = (left: boolean): string => (inCi && left ? " SKIP: CI has no time for it" : "");
 const memory = 2048;
 const minutes = 60_000;
 const MiB = 2 ** 20;
@@ -197,7 +198,7 @@ function suiteOn(kind: KindName): void {
 
   for (const storage of ["image", "project"] as const)
     test.skipIf(inCi && storage === "project")(
-      `users and groups inside a guest on ${storage} get limits of their own, running or stopped`,
+      `users and groups inside a guest on ${storage} get limits of their own, running or stopped${noTime(storage === "project")}`,
       async () => {
         if (storage === "project") await ok("berth pool create --device /dev/vdb --wipe");
         await ok(
@@ -241,7 +242,7 @@ function suiteOn(kind: KindName): void {
     );
 
   test.skipIf(inCi)(
-    "a disk that goes away: the guest is told, the pool check names it, and when it is back all is there",
+    `a disk that goes away: the guest is told, the pool check names it, and when it is back all is there${noTime(true)}`,
     async () => {
       const driver = "/sys/bus/virtio/drivers/virtio_blk";
       const disk = await ok("basename $(readlink -f /sys/block/vdb/device)");
