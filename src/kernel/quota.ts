@@ -23,9 +23,9 @@ const commands = {
   getNextQuota: 0x800009,
 } as const;
 const kinds = { user: 0, group: 1, project: 2 } as const;
-/** struct if_nextdqblk, which is struct if_dqblk with an id behind it. */
+/** struct if_nextdqblk, which is struct if_dqblk with an id where that ends in padding. */
 const DQBLK_SIZE = 72;
-const DQBLK_ID = 72;
+const DQBLK_ID = 68;
 /** struct if_dqinfo. */
 const DQINFO_SIZE = 24;
 const IIF_GRACES = 3;
@@ -98,12 +98,12 @@ export function quotasOf(
   return withDirectory(directory, (fd) => {
     const found: (Quota & { readonly id: number })[] = [];
     for (let from = first; from <= last; ) {
-      const block = Buffer.alloc(DQBLK_SIZE + 8);
+      const block = Buffer.alloc(DQBLK_SIZE);
       const code = quotactl(fd, "getNextQuota", kind, from, block);
       if (code === ENOENT || code === ESRCH) break;
       if (code !== 0) throw failed(`${directory}: cannot list its quotas`, kind, code);
       const id = block.readUInt32LE(DQBLK_ID);
-      if (id > last) break;
+      if (id < from || id > last) break;
       found.push({ id, ...parseQuota(block) });
       from = id + 1;
     }
