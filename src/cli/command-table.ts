@@ -99,8 +99,15 @@ export const commandTable: CommandTable = [
     },
   },
   {
-    title: "Pools",
+    title: "Pools and quota",
     commands: {
+      quota: {
+        summary: "Limits of users and groups inside containers",
+        commands: {
+          set: () => import("./commands/quota-set.ts"),
+          ls: () => import("./commands/quota-ls.ts"),
+        },
+      },
       pool: {
         summary: "Make and look after the file systems that hold volumes",
         commands: {

@@ -35,7 +35,9 @@ const table = [
       name: "disk",
       short: "d",
       kind: "size",
+      value: "[SOFT:]SIZE",
       words: none,
+      soft: true,
       summary: "Disk space for what the container changes",
     },
   },
@@ -44,8 +46,18 @@ const table = [
     spec: {
       name: "inodes",
       kind: "count",
+      value: "[SOFT:]N",
       words: none,
+      soft: true,
       summary: "Files at most for what the container changes",
+    },
+  },
+  {
+    path: ["quota-users"],
+    spec: {
+      name: "quota-users",
+      kind: "boolean",
+      summary: "Whether users and groups inside can be given limits (`berth quota set`); at creation only",
     },
   },
   { path: ["hostname"], spec: { name: "hostname", kind: "string", summary: "Host name in the guest" } },
@@ -174,12 +186,22 @@ export function settingsFrom(context: Pick<CommandContext, "options" | "written"
     if (given === undefined) return [];
     if (Array.isArray(given)) return repeated(path, given);
     if (typeof given === "boolean") return [{ path, value: given }];
-    return [{ path, value: asWritten(context.written(spec.name) ?? String(given)) }];
+    const written = context.written(spec.name) ?? String(given);
+    return "soft" in spec ? softAndHard(spec.name, written) : [{ path, value: asWritten(written) }];
   });
   const mounts = optionOf(mountOption.name);
   return [
     ...settings,
     ...(Array.isArray(mounts) ? mounts.map((mount: unknown) => ({ mount: String(mount) })) : []),
+  ];
+}
+
+/** OpenVZ's order: the soft limit before the hard one; a single one leaves no soft limit. */
+function softAndHard(key: string, written: string): readonly ConfigChange[] {
+  const [first = "", second] = written.split(":");
+  return [
+    { path: [`${key}-soft`], value: second === undefined ? null : asWritten(first) },
+    { path: [key], value: asWritten(second ?? first) },
   ];
 }
 

@@ -148,6 +148,28 @@ export const containerSchema = v.strictObject({
     ),
     () => [],
   ),
+  "disk-soft": v.optional(
+    described(
+      sizeLimit(16 * MiB, 64 * TiB),
+      "Disk space above which the container is marked; driver project refuses more once the grace is over.",
+      "8G",
+    ),
+  ),
+  "inodes-soft": v.optional(
+    described(
+      countLimit(1000, 2 ** 31),
+      "Number of files above which it is marked, in the same way.",
+      "400k",
+    ),
+  ),
+  "quota-users": v.optional(
+    described(
+      flag,
+      "Whether `berth quota set` can give limits to users and groups inside the guest; fixed at creation.",
+      "true",
+    ),
+    false,
+  ),
   network: v.optional(networkSchema, {}),
   init: v.optional(
     described(
@@ -215,6 +237,14 @@ export const hostSchema = v.strictObject({
       "Storage driver for new containers; the best that works here when absent.",
       "image",
     ),
+  ),
+  "disk-grace": v.optional(
+    described(
+      duration(1, 10 * 365 * 86400),
+      "How long containers may be above their soft disk limits.",
+      "7d",
+    ),
+    "7d",
   ),
   mirror: v.optional(
     described(

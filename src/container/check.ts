@@ -127,13 +127,31 @@ async function storageImage(): Promise<Finding> {
 
 /** Runs into a limit of 1 MiB on a small file system made for it. */
 async function projectQuota(): Promise<Finding> {
-  const fault = await kernelQuotaFault("ext4");
+  const fault = await kernelQuotaFault("project", "ext4");
   return fault === undefined
-    ? present("project quota", "ext4 and the kernel keep it: `berth pool create` makes a pool for it")
+    ? present(
+        "project quota",
+        "ext4 and the kernel keep it: `berth pool create` makes a pool for it; quota-users works",
+      )
     : absent(
         "project quota",
-        `storage driver project does not work here: ${fault}`,
+        `storage driver project and quota-users do not work here: ${fault}`,
         "modprobe quota_v2, or a kernel with CONFIG_QFMT_V2 (Debian's and Ubuntu's have it)",
+      );
+}
+
+/** The same with a group of btrfs. */
+async function btrfsQuota(): Promise<Finding> {
+  const fault = await kernelQuotaFault("btrfs", "btrfs");
+  return fault === undefined
+    ? present(
+        "btrfs quota",
+        "btrfs keeps it: `berth pool create --driver btrfs` makes a pool with cheap snapshots",
+      )
+    : absent(
+        "btrfs quota",
+        `storage driver btrfs does not work here: ${fault}`,
+        "Linux 6.7 or later with btrfs, and apt-get install btrfs-progs",
       );
 }
 
@@ -248,6 +266,7 @@ const checks: readonly Check[] = [
   () => fileSystem("overlay", "guests share their template through it"),
   storageImage,
   projectQuota,
+  btrfsQuota,
   seccomp,
   apparmor,
   () => program("bridge and links", ["ip", "-V"], "iproute2", "guests have no network", true),

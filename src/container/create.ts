@@ -13,6 +13,7 @@ import { chooseDriver, storageDriver } from "../storage/drivers.ts";
 import { resolveTemplate } from "../storage/templates.ts";
 import { withVolumeLocks } from "../storage/volumes.ts";
 import type { LockedContainer } from "./container.ts";
+import { checkSoftLimits, checkUserQuota, diskLimits } from "./disk-limits.ts";
 import { claimIds } from "./ids.ts";
 import { clearIntent, declareIntent } from "./intent.ts";
 import { type ContainerLock, dropLockFile, withLock } from "./lock.ts";
@@ -68,6 +69,8 @@ export async function makeContainer(
   checkName(name);
   const config = parseContainerConfig(text, `settings of ${name}`).value;
   checkNumber(name, config.ctid);
+  checkSoftLimits(name, config);
+  await checkUserQuota(config, storage);
   return await withLock(name, async (lock) => {
     if (await recover(lock)) throw nameTaken(name);
     const uuid = crypto.randomUUID();
@@ -105,7 +108,7 @@ async function fill(
     config.network.mode === "none"
       ? null
       : claimAddress(config.network.address, uuid, subnetOf(hostConfig()));
-  await storageDriver(storage).create(uuid, { bytes: config.disk, inodes: config.inodes });
+  await storageDriver(storage).create(uuid, diskLimits(config));
   return {
     version: 1,
     uuid,

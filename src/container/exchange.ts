@@ -4,19 +4,15 @@
  * can be taken back until then.
  */
 import { BerthError } from "../base/errors.ts";
-import type { Layer, VolumeLimits } from "../storage/driver.ts";
+import type { Layer } from "../storage/driver.ts";
 import { storageDriver } from "../storage/drivers.ts";
 import { removeDirectory } from "../storage/remove.ts";
 import type { LockedContainer } from "./container.ts";
+import { diskLimits } from "./disk-limits.ts";
 import { clearIntent, declareIntent, type IntentOf } from "./intent.ts";
 import { layerOwners, MOST_LAYERS, newLayerId, sweepLayers } from "./layers.ts";
 import { listSnapshots, saveSnapshot } from "./snapshots.ts";
 import { type ContainerState, loadState, saveState } from "./store.ts";
-
-export const volumeLimits = ({ config }: Pick<LockedContainer, "config">): VolumeLimits => ({
-  bytes: config.disk,
-  inodes: config.inodes,
-});
 
 /**
  * Freezes the volume of a stopped container under a new one and hands the layers to `work`; if that fails, and nobody
@@ -42,7 +38,7 @@ export async function freezeVolume<T>(
     await forgetIndex({ id: uuid, storage });
     await driver.seal(uuid);
     await driver.rename(uuid, layer.id);
-    await driver.create(uuid, volumeLimits(container));
+    await driver.create(uuid, diskLimits(container.config));
     const layers = [layer, ...state.layers];
     saveState(name, { ...state, layers });
     const result = await work(layers);
@@ -123,7 +119,7 @@ export async function replaceVolume(
   declareIntent(name, intent);
   try {
     await driver.rename(uuid, intent.old);
-    await driver.create(uuid, volumeLimits(container));
+    await driver.create(uuid, diskLimits(container.config));
     saveState(name, replaced(state, layers));
   } catch (error) {
     await settleReplace(name, intent);

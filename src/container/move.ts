@@ -6,7 +6,8 @@ import type { DriverName, Layer } from "../storage/driver.ts";
 import { storageDriver } from "../storage/drivers.ts";
 import { copyUpAliasesOf } from "./aliases.ts";
 import { type LockedContainer, mustBeIdle } from "./container.ts";
-import { copied, settleMove, volumeLimits } from "./exchange.ts";
+import { diskLimits } from "./disk-limits.ts";
+import { copied, settleMove } from "./exchange.ts";
 import { declareIntent, type IntentOf } from "./intent.ts";
 import { newLayerId } from "./layers.ts";
 import { listSnapshots } from "./snapshots.ts";
@@ -62,7 +63,7 @@ async function copyLayer(
   progress.signal.throwIfAborted();
   progress.emit({ type: "step", label: `copying layer ${from.id}` });
   const target = storageDriver(to.storage);
-  await target.create(to.id, volumeLimits(container));
+  await target.create(to.id, diskLimits(container.config));
   await storageDriver(from.storage).withVolume(
     from.id,
     async (source) => await target.withVolume(to.id, async (dir) => await copyTree(source, dir)),
@@ -77,7 +78,7 @@ async function copyVolume(container: LockedContainer, to: DriverName, progress: 
   progress.signal.throwIfAborted();
   progress.emit({ type: "step", label: `copying the volume of ${name}` });
   const target = storageDriver(to);
-  await target.create(uuid, volumeLimits(container));
+  await target.create(uuid, diskLimits(container.config));
   await storageDriver(state.storage).withVolume(
     uuid,
     async (source) => await target.withVolume(uuid, async (dir) => await copyTree(source, dir)),

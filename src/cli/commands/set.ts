@@ -12,7 +12,7 @@ export const command = defineCommand({
   name: "set",
   summary: "Change settings of a container",
   description:
-    "Limits of memory, processors and processes take effect at once, those of the disk too with storage driver project; other settings at the next start, and it says which. Comments in config.yaml stay. On any fault nothing has changed.",
+    "Limits of memory, processors and processes take effect at once, those of the disk too, but that driver image makes disks smaller of stopped containers only; other settings at the next start, and it says which. Comments in config.yaml stay. On any fault nothing has changed.",
   arguments: [nameArgument],
   options: [
     ...settingOptions,
