@@ -32,7 +32,7 @@ struct report {
 };
 
 struct attach {
-	const char *user_spec, *cwd, *rundir;
+	const char *user_spec, *cwd, *rundir, *program;
 	enum tty_mode tty;
 	int status_fd;
 	char **argv, **env;
@@ -55,6 +55,7 @@ struct attach {
 	pid_t worker;
 	struct user user;
 	int master, slave;
+	int program_fd; /* sealed copy of --program, or -1 */
 };
 
 /* attach_inside.c: forks the worker, which brings the command into the guest. */

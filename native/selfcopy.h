@@ -7,4 +7,7 @@
  * close-on-exec get lost, but keep_fd (-1 for none) is made to stay. Returns 0 when this is the copy. */
 int self_copy(int keep_fd, int argc, char **argv);
 
+/* A copy in memory of an open program, which nobody can change. An fd, close-on-exec, or -1 after fail(). */
+int sealed_copy(int from, const char *name);
+
 #endif
