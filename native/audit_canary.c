@@ -24,7 +24,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { SECRET_BYTES = 16 };
+enum { SECRET_BYTES = 16, MOST_WORDS = 1024 };
 
 static char secret[SECRET_BYTES * 2 + 1], name[40], file[256];
 
@@ -179,12 +179,12 @@ int sloppy_main(int argc, char **argv)
 	sets[1].inheritable = sets[1].permitted;
 	if (syscall(SYS_capset, &head, sets) < 0)
 		return say("sloppy");
-	argv[0] = (char *)(uintptr_t)"attack";
-	char **args = calloc((size_t)argc + 2, sizeof *args);
-	if (!args)
-		return 1;
-	args[0] = (char *)(uintptr_t)"berth-audit";
-	memcpy(args + 1, argv, (size_t)argc * sizeof *argv);
+	static char *args[MOST_WORDS + 1] = {(char *)(uintptr_t)"berth-audit", (char *)(uintptr_t)"attack"};
+	if (argc >= MOST_WORDS) {
+		errno = E2BIG;
+		return say("sloppy");
+	}
+	memcpy(args + 2, argv + 1, (size_t)(argc - 1) * sizeof *argv);
 	execv("/proc/self/exe", args);
 	return say("sloppy");
 }

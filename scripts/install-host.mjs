@@ -65,7 +65,8 @@ function uninstall() {
   for (const path of [join(prefix, "bin/berth"), ...Object.values(completions)])
     rmSync(path, { force: true });
   const libexec = join(prefix, "libexec/berth");
-  for (const name of ["berth-launch", "berth-seccomp", "berth-audit"]) rmSync(join(libexec, name), { force: true });
+  for (const name of ["berth-launch", "berth-seccomp", "berth-audit"])
+    rmSync(join(libexec, name), { force: true });
   if (existsSync(libexec) && readdirSync(libexec).length === 0) rmdirSync(libexec);
   removePages();
   say(`removed berth from ${prefix}; containers and settings are left as they are`);

@@ -28,7 +28,7 @@ import { templateOf } from "./templates.ts";
 const CONSOLE_LOG_SIZE = 1 << 20;
 
 /** Where berth-launch mounts what it builds a root from: in a mount namespace of its own, so all starts share the path. */
-const scratchDir = `${instance.run}/.mnt`;
+export const scratchDir = `${instance.run}/.mnt`;
 
 export const limitsOf = (config: LockedContainer["config"]): Limits => ({
   memory: config.memory,
@@ -131,8 +131,8 @@ function plans({ name, config, state }: LockedContainer): { start: Plan; attach:
 
 const noFacts = { name: "", mac: "", address: "", gateway: "", bridge: "", linkPrefix: "" };
 
-/** Runs a verb of berth-launch that stays as keeper; the lock stays with it until the start is decided. */
-async function launch(
+/** Runs a verb of berth-launch that stays as keeper; the lock stays with it until the start is decided. Returns init's pid. */
+export async function launch(
   name: string,
   verb: "start" | "adopt",
   plan: Plan,
