@@ -8,22 +8,12 @@ import { containerPaths } from "../base/paths.ts";
 import type { Progress } from "../base/progress.ts";
 import { parseContainerConfig } from "../config/parse.ts";
 import { type Container, mustRun } from "../container/container.ts";
-import { cgroupLayout } from "../resources/layout.ts";
-import type { Limits } from "../resources/limits.ts";
-import { type Attempt, attackFromHost, attackInGuest, attempts, type Facts, type Run } from "./attacker.ts";
+import { type Attempt, attackInGuest, attempts, type Facts, type Run } from "./attacker.ts";
 import { startCanary } from "./canary.ts";
-import {
-  auditDir,
-  canaryDir,
-  type Laboratory,
-  type OwnGuest,
-  startGuest,
-  stopGuest,
-  withLaboratory,
-} from "./guest.ts";
-import { type Layer, layersOf, withLayers, withoutDeviceRules, withoutHierarchy } from "./layers.ts";
+import { attack, controls, gather, idsOf, step } from "./evidence.ts";
+import { canaryDir, type Laboratory, withLaboratory } from "./guest.ts";
 import { springTraps, trapIds } from "./traps.ts";
-import { type Evidence, type Finding, findingOf, isReal } from "./verdict.ts";
+import { type Finding, findingOf, isReal } from "./verdict.ts";
 
 export type AuditOptions = {
   /** Attempts to make; all when empty. */
@@ -32,23 +22,11 @@ export type AuditOptions = {
   readonly user: string;
 };
 
-const noLimits: Limits = {
-  memory: undefined,
-  swap: undefined,
-  cpus: undefined,
-  cpuWeight: undefined,
-  pids: undefined,
-};
-
-/** Half of what the attempts of audit_cgroup.c try to use. */
-const smallLimits: Limits = { ...noLimits, memory: 12 << 20, pids: 64 };
-
 /** The ids of all attempts, those laid for the host last. */
 export const attemptIds = (): readonly string[] => [...attempts().map(({ id }) => id), ...trapIds];
 
-function chosen(only: readonly string[]): readonly Attempt[] {
-  return attempts().filter(({ id }) => only.length === 0 || only.includes(id));
-}
+const chosen = (only: readonly string[]): readonly Attempt[] =>
+  attempts().filter(({ id }) => only.length === 0 || only.includes(id));
 
 /** Audits a running container. Throws container.not-running, container.frozen. */
 export async function auditContainer(
@@ -58,149 +36,57 @@ export async function auditContainer(
 ): Promise<readonly Finding[]> {
   if (mustRun(name).state === "frozen")
     throw new BerthError("container.frozen", `container ${name} is frozen`, `berth thaw ${name}`);
-  return await withLaboratory(config, async (laboratory) => {
-    const wanted = chosen(options.only);
-    const canary = await startCanary(canaryDir());
-    try {
-      const inGuest = wanted.filter(({ sandbox }) => !sandbox).map(({ id }) => id);
-      const { run } = containerPaths(name);
-      const facts = [...canary.facts, "root=/"];
-      step(progress, `attacking from ${name} as its root`);
-      const asRoot = await attack(inGuest, (ids) => attackInGuest(run, ids, facts));
-      step(progress, `attacking from ${name} as user ${options.user}`);
-      const asUser = await attack(inGuest, (ids) => attackInGuest(run, ids, facts, options.user));
-      const { evidence, sandbox } = await gather(laboratory, wanted, canary.facts, progress);
-      return [
-        ...wanted.map((attempt) =>
-          findingOf(
-            attempt,
-            evidence,
-            attempt.sandbox ? sandbox : asRoot,
-            attempt.sandbox ? undefined : asUser,
-          ),
-        ),
-        ...(await springTraps(laboratory, options.only, progress)),
-      ];
-    } finally {
-      await canary.end();
-    }
-  });
+  return await withLaboratory(config, async (laboratory) => [
+    ...(await withCanary((facts) => auditFromInside(name, laboratory, facts, options, progress))),
+    ...(await springTraps(laboratory, options.only, progress)),
+  ]);
+}
+
+async function auditFromInside(
+  name: string,
+  laboratory: Laboratory,
+  facts: Facts,
+  { only, user }: AuditOptions,
+  progress: Progress,
+): Promise<readonly Finding[]> {
+  const wanted = chosen(only);
+  if (wanted.length === 0) return [];
+  const { run } = containerPaths(name);
+  const inGuest = idsOf(wanted, "guest");
+  const attackAs = (who: string): Promise<Run> =>
+    attack(inGuest, (ids) => attackInGuest(run, ids, [...facts, "root=/"], who));
+  step(progress, `attacking from ${name} as its root`);
+  const asRoot = await attackAs("0");
+  step(progress, `attacking from ${name} as user ${user}`);
+  const asUser = await attackAs(user);
+  const { evidence, sandbox } = await gather(laboratory, wanted, facts, progress);
+  return wanted.map((attempt) =>
+    attempt.sandbox
+      ? findingOf(attempt, evidence, sandbox, undefined)
+      : findingOf(attempt, evidence, asRoot, asUser),
+  );
 }
 
 /** The same attempts from the host: what is real here. `root` says "through" or "absent". */
 export async function auditHost(only: readonly string[], progress: Progress): Promise<readonly Finding[]> {
   const config = parseContainerConfig("template: none", "the audit's own guest").value;
-  return await withLaboratory(config, async (laboratory) => {
-    const wanted = chosen(only);
-    const canary = await startCanary(canaryDir());
-    try {
-      const control = await controls(laboratory, wanted, canary.facts, progress);
+  return await withLaboratory(config, (laboratory) =>
+    withCanary(async (facts) => {
+      const wanted = chosen(only);
+      const control = { ...(await controls(laboratory, wanted, facts, progress)), alone: new Map() };
       return wanted.map((attempt) => {
-        const evidence = { ...control, alone: new Map() };
-        const run =
-          isReal(attempt.id, control) && control.none.get(attempt.id)?.outcome !== "through"
-            ? control.host
-            : control.none;
-        return { ...findingOf(attempt, evidence, run, undefined), layers: [] };
+        const run = control.none.get(attempt.id)?.outcome === "through" ? control.none : control.host;
+        return findingOf(attempt, control, isReal(attempt.id, control) ? run : control.none, undefined);
       });
-    } finally {
-      await canary.end();
-    }
-  });
-}
-
-/** Nothing chosen is nothing to do: the attacker would take it for all. */
-const attack = async (ids: readonly string[], run: (ids: readonly string[]) => Promise<Run>): Promise<Run> =>
-  ids.length === 0 ? new Map() : await run(ids);
-
-const step = (progress: Progress, label: string): void => {
-  progress.signal.throwIfAborted();
-  progress.emit({ type: "step", label });
-};
-
-const hostRoot = (): string => `root=${auditDir()}`;
-
-type Gathered = { readonly evidence: Evidence; readonly sandbox: Run };
-
-/** Runs the control and each layer alone. */
-async function gather(
-  laboratory: Laboratory,
-  wanted: readonly Attempt[],
-  facts: Facts,
-  progress: Progress,
-): Promise<Gathered> {
-  const limited = await startGuest(laboratory, { limits: smallLimits, change: withoutDeviceRules });
-  const control = await controlsIn(limited, wanted, facts, progress);
-  const real = wanted.map(({ id }) => id).filter((id) => isReal(id, control));
-  const layers = layersOf(laboratory.config);
-  const alone = new Map<Layer, Run>();
-  for (const layer of layers) {
-    if (layer === "clean start" || layer === "device rules") continue;
-    step(progress, `attacking through ${layer} alone`);
-    alone.set(layer, await attackThrough(limited, [layer], real, facts));
-  }
-  step(progress, "attacking through all layers");
-  const sandboxed = wanted.filter(({ sandbox }) => sandbox).map(({ id }) => id);
-  const sandbox = await attackThrough(limited, layers, sandboxed, facts);
-  step(progress, "attacking through device rules alone");
-  const ruled = await startGuest(laboratory, { limits: noLimits });
-  alone.set("device rules", await attackThrough(ruled, ["device rules"], real, facts));
-  await stopGuest(laboratory);
-  return { evidence: { ...control, alone: inOrder(alone, layers) }, sandbox };
-}
-
-const inOrder = (runs: ReadonlyMap<Layer, Run>, layers: readonly Layer[]): ReadonlyMap<Layer, Run> =>
-  new Map(
-    layers.flatMap((layer) => {
-      const run = runs.get(layer);
-      return run === undefined ? [] : [[layer, run] as const];
     }),
   );
+}
 
-async function controls(
-  laboratory: Laboratory,
-  wanted: readonly Attempt[],
-  facts: Facts,
-  progress: Progress,
-): Promise<Pick<Evidence, "host" | "none">> {
-  const guest = await startGuest(laboratory, { limits: noLimits, change: withoutDeviceRules });
+async function withCanary<T>(work: (facts: Facts) => Promise<T>): Promise<T> {
+  const canary = await startCanary(canaryDir());
   try {
-    return await controlsIn(guest, wanted, facts, progress);
+    return await work(canary.facts);
   } finally {
-    await stopGuest(laboratory);
+    await canary.end();
   }
-}
-
-async function controlsIn(
-  guest: OwnGuest,
-  wanted: readonly Attempt[],
-  facts: Facts,
-  progress: Progress,
-): Promise<Pick<Evidence, "host" | "none">> {
-  step(progress, "attacking from the host");
-  const onHost = wanted.filter(({ sandbox }) => !sandbox).map(({ id }) => id);
-  const host = await attack(onHost, (ids) => attackFromHost(ids, [...facts, hostRoot()]));
-  step(progress, "attacking through no layer");
-  const none = await attackThrough(
-    guest,
-    [],
-    wanted.map(({ id }) => id),
-    facts,
-  );
-  return { host, none };
-}
-
-async function attackThrough(
-  guest: OwnGuest,
-  layers: readonly Layer[],
-  ids: readonly string[],
-  facts: Facts,
-): Promise<Run> {
-  const devices = cgroupLayout().v1.find(({ controllers }) => controllers.includes("devices"))?.mount;
-  const runDir = guest.variant(String(layers.length === 1 ? layers[0] : layers.length), (plan) => {
-    const some = withLayers(plan, layers);
-    return layers.includes("device rules") ? some : withoutHierarchy(some, devices);
-  });
-  const root = layers.includes("mount namespace") ? "root=/" : hostRoot();
-  return await attack(ids, (some) => attackInGuest(runDir, some, [...facts, root]));
 }

@@ -36,6 +36,15 @@ export const auditDir = (): string => `${instance.lib}/audit`;
 /** Where the canary's file and the traps' targets lie: everybody may search it, as far as the host is concerned. */
 export const canaryDir = (): string => `${auditDir()}/canary`;
 
+/** Limits of a guest in which nothing is used up. */
+export const noLimits: Limits = {
+  memory: undefined,
+  swap: undefined,
+  cpus: undefined,
+  cpuWeight: undefined,
+  pids: undefined,
+};
+
 export type Laboratory = {
   readonly config: ContainerConfig;
   readonly baseUid: number;

@@ -1,6 +1,6 @@
 /** From what the runs found to what the operator reads: pure functions. */
 import type { Attempt, Outcome, Run } from "./attacker.ts";
-import type { Layer } from "./layers.ts";
+import { type Layer, layers } from "./layers.ts";
 
 /** absent: it works nowhere on this host. lost: the attacker did not say how it ended, which counts as bad. */
 export type Verdict = "blocked" | "through" | "absent" | "lost";
@@ -44,9 +44,7 @@ export function verdictOf(outcome: Outcome | undefined, real: boolean): Verdict 
 /** The layers that stop an attempt by themselves. */
 export function stoppedBy(id: string, evidence: Evidence): readonly (Layer | "together")[] {
   if (evidence.none.get(id)?.outcome !== "through") return ["clean start"];
-  const alone = [...evidence.alone]
-    .filter(([, run]) => run.get(id)?.outcome === "blocked")
-    .map(([layer]) => layer);
+  const alone = layers.filter((layer) => evidence.alone.get(layer)?.get(id)?.outcome === "blocked");
   return alone.length > 0 ? alone : ["together"];
 }
 

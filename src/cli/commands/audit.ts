@@ -1,7 +1,8 @@
+import { getSystemErrorName } from "node:util";
 import { attemptIds, auditContainer, auditHost } from "../../audit/audit.ts";
 import { type Finding, isContained, summarise, type Verdict, worst } from "../../audit/verdict.ts";
 import { closest } from "../../base/closest.ts";
-import { BerthError, describeErrno, exitCodes } from "../../base/errors.ts";
+import { BerthError, exitCodes } from "../../base/errors.ts";
 import { requireRoot } from "../../base/root.ts";
 import { openContainer } from "../../container/container.ts";
 import { defineCommand } from "../framework/command.ts";
@@ -17,7 +18,7 @@ const words: Record<Verdict, string> = {
 const colours: Record<Verdict, Colour> = { blocked: "green", through: "red", absent: "dim", lost: "red" };
 
 const answerOf = ({ answer }: Finding): string =>
-  answer.detail !== "" ? answer.detail : answer.errno === 0 ? "" : describeErrno(answer.errno);
+  answer.detail !== "" ? answer.detail : answer.errno === 0 ? "" : getSystemErrorName(-answer.errno);
 
 const layersOf = ({ layers }: Finding): string => {
   const [first, ...others] = layers;
