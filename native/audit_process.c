@@ -15,7 +15,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* The canary's pid, 0 with errno when that number means nobody here, or somebody else. */
+/* The canary's pid, 0 with errno when that number means somebody else here. Where /proc shows nobody by that number the call is
+ * made all the same: /proc may be another pid namespace's. */
 static pid_t victim(void)
 {
 	char path[64], comm[32] = "";
@@ -23,10 +24,12 @@ static pid_t victim(void)
 	pid_t pid = (pid_t)fact_number("pid");
 	snprintf(path, sizeof path, "/proc/%d/comm", (int)pid);
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (pid < 2 || fd < 0) {
+	if (pid < 2) {
 		errno = ESRCH;
 		return 0;
 	}
+	if (fd < 0)
+		return pid;
 	ssize_t n = read(fd, comm, sizeof comm - 1);
 	close(fd);
 	if (n <= 0 || !name || strncmp(comm, name, strlen(name)) != 0) {
@@ -44,8 +47,11 @@ static bool is_secret(const char *bytes)
 
 static struct result see(const struct attempt *a)
 {
+	char path[64];
+	pid_t pid = victim();
 	(void)a;
-	return victim() ? through("") : failed();
+	snprintf(path, sizeof path, "/proc/%d", (int)pid);
+	return pid && access(path, F_OK) == 0 ? through("") : failed();
 }
 
 /* Signal 0 asks for permission only. */
