@@ -26,8 +26,9 @@ struct birth birth = {.leaked = -1, .cwd = -1, .mounts = -1};
 
 static char **facts;
 
-static const struct attempt *const groups[] = {kernel_attempts,  call_attempts,   filter_attempts, device_attempts, mount_attempts,
-					       process_attempts, escape_attempts, cgroup_attempts, net_attempts,    disk_attempts};
+static const struct attempt *const groups[] = {kernel_attempts, call_attempts,	  machine_attempts, filter_attempts,
+					       device_attempts, mount_attempts,	  process_attempts, escape_attempts,
+					       cgroup_attempts, net_attempts,	  disk_attempts};
 
 /* --- results and facts --- */
 

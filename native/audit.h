@@ -59,8 +59,8 @@ struct birth {
 };
 extern struct birth birth;
 
-extern const struct attempt kernel_attempts[], call_attempts[], device_attempts[], mount_attempts[], process_attempts[],
-	escape_attempts[], cgroup_attempts[], net_attempts[], disk_attempts[], filter_attempts[];
+extern const struct attempt kernel_attempts[], call_attempts[], machine_attempts[], filter_attempts[], device_attempts[],
+	mount_attempts[], process_attempts[], escape_attempts[], cgroup_attempts[], net_attempts[], disk_attempts[];
 
 /* A detached mount of a file system, made or found; -1 with errno. */
 int host_mount(const char *type);

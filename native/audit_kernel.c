@@ -12,6 +12,8 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+enum { MOST_LINES = 200 };
+
 /* What was opened is the kernel's own file and no cover over it. */
 static int open_kernel_file(const char *path, int flags)
 {
@@ -82,7 +84,7 @@ static struct result open_reader(const struct attempt *a)
 	return opened(a->path, O_RDONLY);
 }
 
-/* Addresses are shown as zeros to those who may not see them. */
+/* Addresses are shown as zeros to those who may not see them. A line begins with one, or with a range of two. */
 static struct result read_addresses(const struct attempt *a)
 {
 	char line[512];
@@ -91,24 +93,9 @@ static struct result read_addresses(const struct attempt *a)
 		return errno == ENOTTY ? blocked(0, "covered") : failed();
 	FILE *f = fdopen(fd, "r");
 	bool seen = false;
-	for (int i = 0; f && i < 200 && !seen && fgets(line, sizeof line, f); i++)
-		seen = strtoull(line, NULL, 16) != 0;
-	if (f)
-		fclose(f);
-	return seen ? through("") : blocked(0, "shown as zeros");
-}
-
-static struct result read_iomem(const struct attempt *a)
-{
-	char line[512];
-	int fd = open_kernel_file(a->path, O_RDONLY);
-	if (fd < 0)
-		return failed();
-	FILE *f = fdopen(fd, "r");
-	bool seen = false;
-	while (f && !seen && fgets(line, sizeof line, f)) {
-		const char *dash = strchr(line, '-');
-		seen = dash && strtoull(dash + 1, NULL, 16) != 0;
+	for (int i = 0; f && i < MOST_LINES && !seen && fgets(line, sizeof line, f); i++) {
+		char *end;
+		seen = strtoull(line, &end, 16) != 0 || (*end == '-' && strtoull(end + 1, NULL, 16) != 0);
 	}
 	if (f)
 		fclose(f);
@@ -165,7 +152,7 @@ const struct attempt kernel_attempts[] = {
 	{.id = "kallsyms", .what = "read the addresses of the kernel's functions", .cve = "",
 	 .control = "the host's root sees them, while kptr_restrict is below 2", .run = read_addresses, .path = "/proc/kallsyms"},
 	{.id = "iomem", .what = "read the layout of physical memory", .cve = "", .control = "the host's root sees it",
-	 .run = read_iomem, .path = "/proc/iomem"},
+	 .run = read_addresses, .path = "/proc/iomem"},
 	{.id = "kpageflags", .what = "read what each page of physical memory holds", .cve = "", .control = "the host's root reads it",
 	 .run = read_some, .path = "/proc/kpageflags"},
 	{.id = "slabinfo", .what = "watch the kernel's allocations", .cve = "", .control = "the host's root reads it",

@@ -1,4 +1,4 @@
-/** npm run build: dist/berth, dist/berth-launch, dist/berth-seccomp. What is up to date is left alone. */
+/** npm run build: dist/berth, dist/berth-launch, dist/berth-seccomp, dist/berth-audit. What is up to date is left alone. */
 import { existsSync, mkdirSync, renameSync, utimesSync } from "node:fs";
 import { join } from "node:path";
 import { bun, dist, fail, filesBelow, isUpToDate, must, root, say } from "./project.mjs";
