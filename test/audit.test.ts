@@ -29,6 +29,7 @@ describe("a default guest", () => {
     );
     expect(bad).toEqual([]);
     expect(result).toMatchObject({ container: "guest", privileged: false, contained: true, code: 0 });
+    expect(result.notes).toContain("guest has no memory limit: it may use up the host's");
   });
   test("sixty attempts and more are real here, each with its control in words", () => {
     expect(result.summary.blocked).toBeGreaterThanOrEqual(60);

@@ -8,6 +8,7 @@ import { containerPaths } from "../base/paths.ts";
 import type { Progress } from "../base/progress.ts";
 import { parseContainerConfig } from "../config/parse.ts";
 import { type Container, mustRun } from "../container/container.ts";
+import { storageDriver } from "../storage/drivers.ts";
 import { type Attempt, attackInGuest, attempts, type Facts, type Run } from "./attacker.ts";
 import { startCanary } from "./canary.ts";
 import { attack, controls, gather, idsOf, step } from "./evidence.ts";
@@ -27,6 +28,16 @@ export const attemptIds = (): readonly string[] => [...attempts().map(({ id }) =
 
 const chosen = (only: readonly string[]): readonly Attempt[] =>
   attempts().filter(({ id }) => only.length === 0 || only.includes(id));
+
+/** What no attempt can tell: limits that hold, but are not set. */
+export const notesOf = ({ name, config, state }: Container): readonly string[] => [
+  ...(config.privileged ? [`${name} is privileged: root in it is root on this host`] : []),
+  ...(config.memory === undefined ? [`${name} has no memory limit: it may use up the host's`] : []),
+  ...(config.pids === undefined ? [`${name} has no limit of processes: it may use up the host's`] : []),
+  ...(storageDriver(state.storage).enforcesQuota
+    ? []
+    : [`${name} has no disk limit (storage ${state.storage}): it may use up the host's`]),
+];
 
 /** Audits a running container. Throws container.not-running, container.frozen. */
 export async function auditContainer(

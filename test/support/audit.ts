@@ -20,6 +20,7 @@ export type Audit = {
   readonly privileged: boolean;
   readonly contained: boolean;
   readonly summary: Readonly<Record<"blocked" | "through" | "absent" | "lost", number>>;
+  readonly notes: readonly string[];
   readonly findings: readonly Finding[];
 };
 

@@ -1,5 +1,5 @@
 import { getSystemErrorName } from "node:util";
-import { attemptIds, auditContainer, auditHost } from "../../audit/audit.ts";
+import { attemptIds, auditContainer, auditHost, notesOf } from "../../audit/audit.ts";
 import { type Finding, isContained, summarise, type Verdict, worst } from "../../audit/verdict.ts";
 import { closest } from "../../base/closest.ts";
 import { BerthError, exitCodes } from "../../base/errors.ts";
@@ -136,13 +136,22 @@ export const command = defineCommand({
     const findings = await auditContainer(container, { only, user: user ?? "65534" }, context.progress);
     const summary = summarise(findings);
     const contained = isContained(summary);
-    const { privileged } = container.config;
-    context.out.result({ container: container.name, privileged, contained, summary, findings }, () =>
-      [
-        table(findings, false),
-        `${findings.length} attempts: ${summary.blocked} blocked, ${summary.through} through, ${summary.absent} absent on this host${summary.lost > 0 ? `, ${summary.lost} lost` : ""}`,
-        ...(privileged ? [`${container.name} is privileged: root in it is root on this host`] : []),
-      ].join("\n"),
+    const notes = notesOf(container);
+    context.out.result(
+      {
+        container: container.name,
+        privileged: container.config.privileged,
+        contained,
+        summary,
+        notes,
+        findings,
+      },
+      () =>
+        [
+          table(findings, false),
+          `${findings.length} attempts: ${summary.blocked} blocked, ${summary.through} through, ${summary.absent} absent on this host${summary.lost > 0 ? `, ${summary.lost} lost` : ""}`,
+          ...notes,
+        ].join("\n"),
     );
     return contained ? exitCodes.ok : exitCodes.failed;
   },
