@@ -1,4 +1,4 @@
-/* loop.c - an image file becomes a block device: never the same image twice. */
+/* loop.c - an image file becomes a block device: never the same image twice, but by those who only read it. */
 #include "loop.h"
 
 #include <errno.h>
@@ -74,14 +74,14 @@ static int record(int rundir, const char *device, const struct stat *st)
 }
 
 /* The loop driver keeps this very open file as long as the device is bound, and a flock belongs to the open file:
- * so whoever gets it is the only one who has the image bound. */
+ * so whoever gets it is the only one who has the image bound, or one of several who only read it. */
 static int open_image(const char *image, bool read_only)
 {
 	cleanup_fd int fd = open(image, (read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NOFOLLOW);
 	if (fd < 0)
 		return fail("loop", "%s", image);
 	uint64_t deadline = clock_us() + WAIT_MS * 1000ULL;
-	while (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+	while (flock(fd, (read_only ? LOCK_SH : LOCK_EX) | LOCK_NB) < 0) {
 		if (errno != EWOULDBLOCK && errno != EINTR)
 			return fail("loop", "%s: lock", image);
 		if (clock_us() > deadline)

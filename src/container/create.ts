@@ -78,7 +78,6 @@ async function fill(
 ): Promise<ContainerState> {
   const baseUid = config.privileged ? 0 : claimIds(uuid);
   checkAddress(config, { uuid, address: null });
-  checkAddress(config, { uuid, address: null });
   const address =
     config.network.mode === "none"
       ? null
@@ -89,6 +88,7 @@ async function fill(
     uuid,
     template,
     storage,
+    layers: [],
     baseUid,
     mac: macOf(uuid),
     address,

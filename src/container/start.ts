@@ -15,14 +15,13 @@ import { gatewayOf, toText } from "../network/ipv4.ts";
 import { networkRecords } from "../network/records.ts";
 import { cgroups } from "../resources/cgroup.ts";
 import type { Limits } from "../resources/limits.ts";
-import { storageDriver } from "../storage/drivers.ts";
 import type { LockedContainer } from "./container.ts";
 import { identityFiles } from "./identity.ts";
 import type { ContainerLock } from "./lock.ts";
 import { checkAddress, reconcileNetwork } from "./network.ts";
+import { rootRecordsOf } from "./root.ts";
 import { statusOf } from "./status.ts";
 import { hostConfig, saveState } from "./store.ts";
-import { templateOf } from "./templates.ts";
 
 /** Console log kept before it is rotated, in bytes; one older file stays beside it. */
 const CONSOLE_LOG_SIZE = 1 << 20;
@@ -82,7 +81,6 @@ export function releaseRuntime(name: string): void {
 }
 
 function plans({ name, config, state }: LockedContainer): { start: Plan; attach: Plan; identity: string } {
-  const template = templateOf(state);
   const subnet = config.network.mode === "none" ? undefined : subnetOf(hostConfig());
   const files = identityFiles(name, config, state, hostConfig());
   const identity = sha256(JSON.stringify(files)).slice(0, 16);
@@ -103,12 +101,7 @@ function plans({ name, config, state }: LockedContainer): { start: Plan; attach:
     eventsFile: eventsPath(),
     rebootCommand: [...ownCommand(), "start", "--by-keeper", name],
     cgroupRecords: cgroups().startRecords(name, deviceRules),
-    rootRecords: storageDriver(state.storage).rootRecords(
-      state.uuid,
-      template.rootfs,
-      state.baseUid,
-      !config.privileged,
-    ),
+    rootRecords: rootRecordsOf({ config, state }),
     networkRecords:
       subnet === undefined || state.address === null
         ? networkRecords({ ...config.network, mode: "none" }, noFacts)

@@ -8,12 +8,19 @@ import { parseContainerConfig, parseHostConfig } from "../config/parse.ts";
 import type { ContainerConfig, HostConfig } from "../config/schema.ts";
 import { driverNames } from "../config/storage-drivers.ts";
 
+/** As storage/driver.ts has it. */
+export const layersSchema = v.array(
+  v.object({ id: v.string(), storage: v.picklist(driverNames), baseUid: v.number() }),
+);
+
 const stateSchema = v.object({
   version: v.literal(1),
   uuid: v.string(),
   /** Digest of the template it was made from. */
   template: v.string(),
   storage: v.picklist(driverNames),
+  /** What lies between the template and its own volume, from top to bottom. */
+  layers: v.optional(layersSchema, []),
   /** First host id of its 65536; 0 when privileged. */
   baseUid: v.number(),
   mac: v.string(),

@@ -1,9 +1,10 @@
 /** What every storage driver must do: one file of cases, run for each of them by drivers.test.ts. */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
-import { existsSync, readdirSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { BerthError } from "../base/errors.ts";
 import { poolDir } from "../base/paths.ts";
 import type { StorageDriver, VolumeLimits } from "./driver.ts";
+import { rootRecords } from "./overlay.ts";
 import { createPool, type PoolRequest, removePool } from "./pool.ts";
 import { isRoot, smallDisk, temporaryRoot, useRoot } from "./testing.ts";
 
@@ -117,14 +118,53 @@ export function driverCases(driver: StorageDriver, pool?: PoolRequest): void {
         },
       );
 
-      test("the records make an overlay of template and volume, shifted or not", () => {
-        const shifted = driver.rootRecords("a", "/t/rootfs", 100000, true);
-        expect(shifted[1]).toEqual(["bind", "lower", "/t/rootfs", "ro", "idmap"]);
-        expect(shifted[2]).toEqual(["ownedDir", "@pool/upper", "0755", 100000, 100000]);
+      test("the records make an overlay of template, layers and volume, shifted or not", () => {
+        const facts = { volume: { id: "a", storage: driver.name }, rootfs: "/t/rootfs" };
+        const layers = [
+          { id: "b", storage: driver.name, baseUid: 100000 },
+          { id: "c", storage: driver.name, baseUid: 300000 },
+        ];
+        const shifted = rootRecords({ ...facts, layers, baseUid: 100000, shifted: true });
+        expect(shifted).toContainEqual(["bind", "1", "@v1/upper", "ro"]);
+        expect(shifted).toContainEqual(["bind", "2", "@v2/upper", "ro", "shift=300000"]);
+        expect(shifted).toContainEqual(["bind", "lower", "/t/rootfs", "ro", "idmap"]);
+        expect(shifted).toContainEqual(["ownedDir", "@pool/upper", "0755", 100000, 100000]);
+        expect(shifted.at(-1)).toContain("lowerdir=@1:@2:@lower");
         expect(shifted.at(-1)).toContain("index=on");
-        const privileged = driver.rootRecords("a", "/t/rootfs", 0, false);
-        expect(privileged[1]).toEqual(["bind", "lower", "/t/rootfs", "ro"]);
-        expect(privileged[2]).toEqual(["ownedDir", "@pool/upper", "0755", 0, 0]);
+        const privileged = rootRecords({ ...facts, layers: [], baseUid: 0, shifted: false });
+        expect(privileged).toContainEqual(["bind", "lower", "/t/rootfs", "ro"]);
+        expect(privileged).toContainEqual(["ownedDir", "@pool/upper", "0755", 0, 0]);
+      });
+
+      test("a volume takes another id with all it holds, and can be sealed", async () => {
+        await driver.create("a", limits);
+        await driver.withVolume("a", async (dir) => writeFileSync(`${dir}/upper/word`, "kept"));
+        await driver.rename("a", "b");
+        expect([driver.exists("a"), driver.exists("b")]).toEqual([false, true]);
+        await driver.seal("b");
+        await driver.create("a", limits);
+        await expect(driver.rename("b", "a")).rejects.toThrow();
+        const word = async (id: string) =>
+          await driver.withVolume(
+            id,
+            async (dir) => existsSync(`${dir}/upper/word`) && readFileSync(`${dir}/upper/word`, "utf8"),
+            "ro",
+          );
+        expect([await word("a"), await word("b")]).toEqual([false, "kept"]);
+        await driver.remove("b");
+        expect(driver.volumes()).toEqual(["a"]);
+      });
+
+      test.skipIf(driver.snapshot === undefined)("a snapshot is the volume as it was", async () => {
+        await driver.create("a", limits);
+        await driver.withVolume("a", async (dir) => {
+          writeFileSync(`${dir}/upper/word`, "before");
+          await driver.snapshot?.("a", "b");
+          writeFileSync(`${dir}/upper/word`, "after");
+        });
+        const word = async (id: string) =>
+          await driver.withVolume(id, async (dir) => readFileSync(`${dir}/upper/word`, "utf8"), "ro");
+        expect([await word("a"), await word("b")]).toEqual(["after", "before"]);
       });
     },
   );

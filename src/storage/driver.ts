@@ -42,14 +42,28 @@ export type StorageDriver = {
    */
   readonly resize: (id: string, limits: VolumeLimits) => Promise<void>;
   readonly usage: (id: string) => VolumeUsage;
+  /** Gives the volume another id, at once; for one that is not mounted. The other id must be free. */
+  readonly rename: (id: string, to: string) => Promise<void>;
+  /** Makes a volume fit to lie below others from now on; for one that is not mounted. */
+  readonly seal: (id: string) => Promise<void>;
   /**
-   * The records that give the guest its root: template below, the volume's upper on top, owned by `baseUid`
-   * (0 and `shifted` false for a privileged guest).
+   * Copies the volume's tree as it is at one moment, whether or not a guest runs on it, into the new volume `to`; where
+   * the file system can do that. A failure leaves nothing.
    */
-  readonly rootRecords: (
-    id: string,
-    rootfs: string,
-    baseUid: number,
-    shifted: boolean,
-  ) => readonly PlanRecord[];
+  readonly snapshot?: (id: string, to: string) => Promise<void>;
+  /** Runs `work` on the directory that holds `upper` and `work`, whether or not a guest runs on it. */
+  readonly withVolume: <T>(id: string, work: (dir: string) => Promise<T>, mode?: VolumeMode) => Promise<T>;
+  /** The records after which "@as" is the directory that holds `upper` and `work`. Others may have it read-only too. */
+  readonly mountRecords: (id: string, as: string, mode?: VolumeMode) => readonly PlanRecord[];
+};
+
+/** A volume that lies below others is only ever read. */
+export type VolumeMode = "rw" | "ro";
+
+/** A volume that lies below a container's own: what it, or the one it was cloned from, had written before. */
+export type Layer = {
+  readonly id: string;
+  readonly storage: DriverName;
+  /** First host id of the range that its files belong to; 0 when privileged. */
+  readonly baseUid: number;
 };

@@ -21,7 +21,7 @@ import { formatSize } from "../base/units.ts";
 import { startTime } from "../kernel/process.ts";
 import { must } from "./program.ts";
 
-const OPTIONS_VERSION = 1;
+const OPTIONS_VERSION = 2;
 
 /** Block size of every image. */
 export const BLOCK = 4096;
@@ -47,6 +47,8 @@ const features = [
   "dir_nlink",
   "extra_isize",
   "metadata_csum",
+  // A new UUID is a change of the superblock, not of every checksum.
+  "metadata_csum_seed",
 ].join(",");
 
 /** The label that tells which inode limit the image was made with. */

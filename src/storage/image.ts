@@ -2,16 +2,16 @@
  * The `image` driver: a sparse ext4 file per container holds the overlay's upper and work directories. Works on
  * every kernel; the limit is the size of the file system, so it cannot be passed by anybody, and `df` tells the truth.
  */
-import { chmodSync, existsSync, renameSync, rmSync, statSync, truncateSync } from "node:fs";
+import { chmodSync, closeSync, existsSync, renameSync, rmSync, statSync, truncateSync } from "node:fs";
 import { BerthError } from "../base/errors.ts";
 import { listIfExists, makeDirs, readIfExists, syncDir, writeAtomic } from "../base/files.ts";
 import { poolDir } from "../base/paths.ts";
 import { formatSize } from "../base/units.ts";
+import { mountDetached } from "../kernel/detached.ts";
 import type { PlanRecord } from "../kernel/plan.ts";
-import type { StorageDriver, VolumeLimits, VolumeUsage } from "./driver.ts";
+import type { StorageDriver, VolumeLimits, VolumeMode, VolumeUsage } from "./driver.ts";
 import { BLOCK, goldenImage, imageSize, inodeLabel, syncFile } from "./golden.ts";
-import { waitForLoop } from "./loops.ts";
-import { overlayRecords } from "./overlay.ts";
+import { loopOf, waitForLoop } from "./loops.ts";
 import { poolRoot } from "./pool-record.ts";
 import { describeProgram, findProgram, must, programError, run } from "./program.ts";
 import { readSuperblock } from "./superblock.ts";
@@ -36,11 +36,14 @@ export const imageDriver: StorageDriver = {
     listIfExists(dir()).flatMap((file) => (file.endsWith(".img") ? [file.slice(0, -".img".length)] : [])),
   resize,
   usage,
-  rootRecords,
+  rename,
+  seal,
+  withVolume,
+  mountRecords,
 };
 
 async function missing(): Promise<string | undefined> {
-  const absent = (["mke2fs", "e2fsck", "resize2fs", "cp"] as const).find(
+  const absent = (["mke2fs", "e2fsck", "resize2fs", "tune2fs", "losetup", "cp"] as const).find(
     (name) => findProgram(name) === undefined,
   );
   if (absent !== undefined) return describeProgram(absent);
@@ -217,9 +220,64 @@ function usage(id: string): VolumeUsage {
  * `discard`: what the guest deletes is given back to the host. `noinit_itable`: the inode tables are holes, which
  * the kernel would otherwise fill with zeros in the background: 160 MiB a guest of 10 GiB.
  */
-function rootRecords(id: string, rootfs: string, baseUid: number, shifted: boolean): readonly PlanRecord[] {
-  return [
-    ["loop", "pool", imageOf(id), "ext4", "errors=remount-ro,discard,noinit_itable", "dio"],
-    ...overlayRecords(rootfs, baseUid, shifted),
-  ];
+function mountRecords(id: string, as: string, mode: VolumeMode = "rw"): readonly PlanRecord[] {
+  const options = mode === "ro" ? "ro" : "errors=remount-ro,discard,noinit_itable";
+  return [["loop", as, imageOf(id), "ext4", options, "dio"]];
+}
+
+async function rename(id: string, to: string): Promise<void> {
+  await refuseMounted(id);
+  if (existsSync(imageOf(to))) throw new BerthError("storage.failed", `the volume ${to} exists already`);
+  await finishHalfResize(id);
+  rmSync(growingOf(id), { force: true });
+  renameSync(imageOf(id), imageOf(to));
+  syncDir(dir());
+}
+
+/**
+ * The layers of an overlay must have UUIDs of their own, else it forgets hard links (fs/overlayfs/super.c, bad_uuid);
+ * and one that is only ever read must have nothing left in its journal.
+ */
+async function seal(id: string): Promise<void> {
+  await refuseMounted(id);
+  if (readSuperblock(imageOf(id)).needsRecovery) await check(id);
+  await must("storage.failed", `cannot seal the volume ${id}`, "tune2fs", [
+    ...["-f", "-U", crypto.randomUUID(), "--", imageOf(id)],
+  ]);
+}
+
+/** A second mount of a file system that a guest has mounted is the same one; no mount table shows it. */
+async function withVolume<T>(
+  id: string,
+  work: (dir: string) => Promise<T>,
+  mode: VolumeMode = "rw",
+): Promise<T> {
+  const image = imageOf(id);
+  if (!existsSync(image))
+    throw new BerthError("storage.failed", `the volume ${id} does not exist`, "remove the container");
+  const there = loopOf(image);
+  const device = there === undefined ? await attachLoop(image, mode) : `/dev/${there}`;
+  let fd: number;
+  try {
+    fd = mountDetached("ext4", device, mode === "ro" ? ["ro"] : []);
+  } catch (error) {
+    throw new BerthError("storage.failed", `cannot mount the volume ${id}`, "`berth pool check`", error);
+  } finally {
+    // It goes with its last mount.
+    if (there === undefined)
+      await must("storage.failed", `cannot let go of ${device}`, "losetup", ["-d", device]);
+  }
+  try {
+    return await work(`/proc/${process.pid}/fd/${fd}`);
+  } finally {
+    closeSync(fd);
+    if (there === undefined) await waitForLoop(image);
+  }
+}
+
+async function attachLoop(image: string, mode: VolumeMode): Promise<string> {
+  const { stdout } = await must("storage.failed", `cannot attach ${image}`, "losetup", [
+    ...["--find", "--show", ...(mode === "ro" ? ["--read-only"] : []), "--", image],
+  ]);
+  return stdout.trim();
 }

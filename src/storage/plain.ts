@@ -6,9 +6,8 @@ import { chmodSync, existsSync, mkdirSync, renameSync } from "node:fs";
 import { BerthError } from "../base/errors.ts";
 import { makeDirs, syncDir } from "../base/files.ts";
 import { poolDir } from "../base/paths.ts";
-import type { PlanRecord } from "../kernel/plan.ts";
+import { directoryMethods } from "./directory-volume.ts";
 import type { StorageDriver } from "./driver.ts";
-import { overlayRecords } from "./overlay.ts";
 import { poolRoot, volumeDirectories } from "./pool-record.ts";
 import { removeDirectory } from "./remove.ts";
 
@@ -36,10 +35,7 @@ export const plainDriver: StorageDriver = {
     usedInodes: undefined,
     allocated: undefined,
   }),
-  rootRecords: (id, rootfs, baseUid, shifted): readonly PlanRecord[] => [
-    ["bind", "pool", volumeOf(id)],
-    ...overlayRecords(rootfs, baseUid, shifted),
-  ],
+  ...directoryMethods(volumeOf),
 };
 
 async function create(id: string): Promise<void> {

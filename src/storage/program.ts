@@ -6,6 +6,7 @@ const packages = {
   mke2fs: "e2fsprogs",
   e2fsck: "e2fsprogs",
   resize2fs: "e2fsprogs",
+  tune2fs: "e2fsprogs",
   "mkfs.xfs": "xfsprogs",
   xfs_growfs: "xfsprogs",
   losetup: "mount",

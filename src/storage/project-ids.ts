@@ -1,5 +1,5 @@
 /** Project ids of volumes: claimed by a link named after the id, pointing to the volume, like ranges of user ids. */
-import { rmSync } from "node:fs";
+import { renameSync, rmSync, symlinkSync } from "node:fs";
 import { hashNumber } from "../base/digest.ts";
 import { BerthError } from "../base/errors.ts";
 import { claim, claimant, listIfExists, makeDirs, readIfExists, syncDir } from "../base/files.ts";
@@ -39,6 +39,15 @@ export function claimProject(volume: string, root: string): number {
 
 /** Whose id it is, or undefined. */
 export const projectOwner = (id: number): string | undefined => claimant(leaseFile(id));
+
+/** The id belongs to another volume from now on, without a moment in which it is free. */
+export function passOnProject(id: number, to: string): void {
+  const fresh = `${dir()}/.${id}-${process.pid}`;
+  rmSync(fresh, { force: true });
+  symlinkSync(to, fresh);
+  renameSync(fresh, leaseFile(id));
+  syncDir(dir());
+}
 
 /** Gives the volume's ids back; `id` when it is known saves looking for it. */
 export function releaseProject(volume: string, id: number | undefined): void {

@@ -8,10 +8,10 @@ import { asBerthError, BerthError } from "../base/errors.ts";
 import { syncDir } from "../base/files.ts";
 import { formatSize } from "../base/units.ts";
 import { projectOf, quotaOf, setProject, setQuota } from "../kernel/quota.ts";
+import { directoryMethods, renameVolume } from "./directory-volume.ts";
 import type { StorageDriver, VolumeLimits, VolumeUsage } from "./driver.ts";
-import { overlayRecords } from "./overlay.ts";
 import { poolRoot, readPool, volumeDirectories } from "./pool-record.ts";
-import { claimProject, releaseProject } from "./project-ids.ts";
+import { claimProject, passOnProject, releaseProject } from "./project-ids.ts";
 import { removeDirectory } from "./remove.ts";
 
 const NO_LIMITS: VolumeLimits = { bytes: undefined, inodes: undefined };
@@ -30,10 +30,8 @@ export const projectDriver: StorageDriver = {
   volumes: () => (hasPool() ? volumeDirectories(poolRoot("project")) : []),
   resize,
   usage,
-  rootRecords: (id, rootfs, baseUid, shifted) => [
-    ["bind", "pool", volumeOf(id)],
-    ...overlayRecords(rootfs, baseUid, shifted),
-  ],
+  ...directoryMethods(volumeOf),
+  rename,
 };
 
 async function missing(): Promise<string | undefined> {
@@ -113,4 +111,13 @@ async function resize(id: string, limits: VolumeLimits): Promise<void> {
 function usage(id: string): VolumeUsage {
   const quota = quotaOf(volumeOf(id), projectOfVolume(id));
   return { ...quota, allocated: quota.usedBytes };
+}
+
+/** Its project goes with it. One that was killed is completed by calling it again. */
+async function rename(id: string, to: string): Promise<void> {
+  const [from, target] = [volumeOf(id), volumeOf(to)];
+  if (existsSync(from) && existsSync(target))
+    throw new BerthError("storage.failed", `the volume ${to} exists already`);
+  passOnProject(projectOfVolume(existsSync(target) ? to : id), to);
+  if (existsSync(from)) renameVolume(from, target);
 }

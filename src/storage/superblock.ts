@@ -12,11 +12,14 @@ export type Superblock = {
   readonly freeInodes: number;
   /** Volume label. */
   readonly label: string;
+  /** Whether its journal holds what must be replayed. */
+  readonly needsRecovery: boolean;
 };
 
 const OFFSET = 1024;
 const SIZE = 1024;
 const MAGIC = 0xef53;
+const INCOMPAT_RECOVER = 0x4;
 const INCOMPAT_64BIT = 0x80;
 
 /** Fails with storage.failed when the file holds no ext4. A mounted file system brings its counts up to date only now and then. */
@@ -44,6 +47,7 @@ export function readSuperblock(image: string): Superblock {
     overhead: bytes.readUInt32LE(0x248),
     inodes: bytes.readUInt32LE(0x00),
     freeInodes: bytes.readUInt32LE(0x10),
+    needsRecovery: (bytes.readUInt32LE(0x60) & INCOMPAT_RECOVER) !== 0,
     label: bytes.toString("latin1", 0x78, 0x88).replace(/\0.*$/s, ""),
   };
 }
