@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { readFileSync, statSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { sha256 } from "../src/base/digest.ts";
-import { audit, byId } from "./support/audit.ts";
+import { audit } from "./support/audit.ts";
 import { berthBinary, newWorld, run, type World } from "./support/world.ts";
 
 /** A guest with perl that is up at once. */
@@ -34,7 +34,7 @@ const programs = ["berth", "berth-launch", "berth-seccomp", "berth-audit"].map(
   (name) => `${dirname(berthBinary)}/${name}`,
 );
 
-test.each([
+const known = [
   // A link or a directory of a hostile disk where berth mounts or writes: every path of a guest is walked by openat2 below its
   // root, no link followed; what must be a device or a file of berth's is made anew.
   ["CVE-2015-1335", ["trap-run", "trap-shm"]],
@@ -53,25 +53,29 @@ test.each([
   // No user namespaces in guests, ownership of the hierarchy's root, a cgroup namespace.
   ["CVE-2022-0492", ["release-agent", "nested-cgroup", "nested-user"]],
   ["CVE-2023-25809", ["cgroup-top", "cgroup-limits"]],
-] as const)("%s: %p", async (_, ids) => {
-  const verdicts = byId(await audit(world, "deb", ...ids));
-  expect(Object.keys(verdicts)).toEqual(expect.arrayContaining([...ids]));
-  for (const id of ids) expect([id, verdicts[id]]).not.toEqual([id, expect.stringMatching(/through|lost/)]);
+] as const;
+
+test(`attempts of the audit: ${known.map(([cve]) => cve).join(", ")}`, async () => {
+  const ids = known.flatMap(([, some]) => some);
+  const { findings } = await audit(world, "deb", ...ids);
+  expect(findings.map(({ id }) => id).sort()).toEqual([...ids].sort());
+  expect(findings.filter(({ root, user }) => /through|lost/.test(`${root} ${user}`))).toEqual([]);
 });
+
+/** How long no command runs in the guest before the watcher tries. */
+const QUIET_MS = 3000;
 
 /** Looks at every process that is, or was a moment ago, berth's on its way into the guest, and tries to use it. */
 const watcher = `
 my ($secret) = @ARGV;
-my %said;
-$| = 1;
-print "watching\\n";
+my (%said, @held);
 until (-e "/stop") {
   opendir(my $proc, "/proc") or die;
   for my $pid (grep { /^\\d+$/ && $_ != $$ && $_ != 1 } readdir $proc) {
     my $exe = readlink("/proc/$pid/exe") // "";
     my $ours = $exe =~ /berth/;
     $said{"saw it"} = 1 if $ours;
-    $said{"wrote to $exe"} = 1 if $ours && open(my $f, "+<", "/proc/$pid/exe");
+    if ($ours && @held < 50 && open(my $f, "<", "/proc/$pid/exe")) { push @held, $f }
     $said{"came out by cwd"} = 1 if -e "/proc/$pid/cwd/" . ("../" x 32) . $secret;
     $said{"came out by root"} = 1 if -e "/proc/$pid/root/$secret";
     next unless $ours && opendir(my $fds, "/proc/$pid/fd");
@@ -81,28 +85,38 @@ until (-e "/stop") {
     }
   }
 }
+# A program can be written to once nobody runs it. The byte is the one that is there.
+sleep ${QUIET_MS / 1000};
+for my $f (@held) {
+  $said{"wrote"} = 1 if open(my $w, "+<", "/proc/self/fd/" . fileno $f) && (syswrite($w, "\\x7f") // 0) == 1;
+}
 print map { "$_\\n" } sort keys %said;
 `;
 
 describe.each(["deb", "root"])("a watcher in %s", (name) => {
   test("CVE-2016-9962, CVE-2019-5736: neither gets out by a command on its way in, nor changes the program that brings it", async () => {
+    // Nobody can write to a program that runs: neither a keeper nor a relay may run it when the watcher tries.
+    const other = name === "deb" ? "root" : "deb";
+    await world.ok("stop", "--kill", other);
     const secret = `${world.root}/secret`;
     writeFileSync(secret, "");
     const before = programs.map((file) => sha256(readFileSync(file)));
     await world.ok("exec", name, "--", "sh", "-c", "printf '#!/proc/self/exe\\n' > /evil; chmod 755 /evil");
-    const watching = run([berthBinary, "exec", name, "--", "perl", "-e", watcher, secret], {
+    await run([berthBinary, "exec", name, "--", "sh", "-c", "cat > /watcher"], {
       env: world.env,
+      input: watcher,
     });
-    for (let round = 0; round < 12; round++) {
+    await world.sh(name, `setsid perl /watcher ${secret} < /dev/null > /said 2>&1 &`);
+    for (let round = 0; round < 6; round++) {
       // The script has the kernel run the very program that is just bringing it.
       await world.berth("exec", name, "--", "/evil");
       await world.berth("exec", name, "--", "true");
     }
     await world.ok("exec", name, "--", "touch", "/stop");
-    const { stdout, stderr } = await watching;
-    expect(stderr).toBe("");
-    expect(stdout).toBe("watching\nsaw it\n");
+    await Bun.sleep(QUIET_MS + 1000);
+    expect(await world.sh(name, "cat /said")).toBe("saw it");
     expect(programs.map((file) => sha256(readFileSync(file)))).toEqual(before);
+    await world.ok("start", other);
   });
 
   test("CVE-2024-21626: no working directory is a descriptor of the host's", async () => {

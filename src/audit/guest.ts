@@ -22,7 +22,7 @@ import { seccompPolicy } from "../launch/seccomp.ts";
 import { networkRecords } from "../network/records.ts";
 import { cgroups } from "../resources/cgroup.ts";
 import type { Limits } from "../resources/limits.ts";
-import { overlayRecords } from "../storage/overlay.ts";
+import { rootRecords } from "../storage/overlay.ts";
 
 /** No container can have such a name. The id range is claimed by it too. */
 const OWN = "_audit";
@@ -121,10 +121,13 @@ export async function startGuest(laboratory: Laboratory, options: GuestOptions):
     eventsFile: `${auditDir()}/events.jsonl`,
     rebootCommand: ["/bin/false"],
     cgroupRecords: cgroups().startRecords(OWN, deviceRules),
-    rootRecords: [
-      ["bind", "pool", volume],
-      ...overlayRecords(`${auditDir()}/root`, baseUid, !config.privileged),
-    ],
+    rootRecords: rootRecords({
+      volume: { id: OWN, storage: "plain" },
+      layers: [],
+      rootfs: `${auditDir()}/root`,
+      baseUid,
+      shifted: !config.privileged,
+    }).map((record) => (record[0] === "bind" && record[1] === "pool" ? ["bind", "pool", volume] : record)),
     networkRecords: networkRecords({ ...config.network, mode: "none" }, noAddress),
     files: identityFiles(OWN, ownConfig(config), ownState(baseUid), hostConfig()),
     trace: false,
@@ -180,6 +183,7 @@ const ownState = (baseUid: number): ContainerState => ({
   uuid: OWN,
   template: "",
   storage: "plain",
+  layers: [],
   baseUid,
   mac: "",
   address: null,
