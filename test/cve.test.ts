@@ -88,7 +88,8 @@ until (-e "/stop") {
 # A program can be written to once nobody runs it. The byte is the one that is there.
 sleep ${QUIET_MS / 1000};
 for my $f (@held) {
-  $said{"wrote"} = 1 if open(my $w, "+<", "/proc/self/fd/" . fileno $f) && (syswrite($w, "\\x7f") // 0) == 1;
+  my $w;
+  $said{"wrote"} = 1 if open($w, "+<", "/proc/self/fd/" . fileno $f) && (syswrite($w, "\\x7f") // 0) == 1;
 }
 print map { "$_\\n" } sort keys %said;
 `;
