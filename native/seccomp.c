@@ -316,11 +316,21 @@ static int set_attributes(scmp_filter_ctx ctx, const struct policy *p)
 	return rc == 0 ? 0 : complain(0, "libseccomp refuses an attribute: %s", strerror(-rc));
 }
 
+/* 32-bit x86 has socketcall(2) and ipc(2), whose arguments lie in memory where a filter cannot see them. libseccomp would
+ * leave the conditions out and take the rule for all; no rule is better. The numbers are libseccomp's (seccomp-syscalls.h). */
+static bool is_multiplexed(const char *name)
+{
+	int nr = seccomp_syscall_resolve_name_arch(SCMP_ARCH_X86, name);
+	return (nr <= -100 && nr >= -120) || (nr <= -200 && nr >= -224);
+}
+
 static int add_named(scmp_filter_ctx ctx, const struct rule *r, const struct arch *arch)
 {
 	int nr = seccomp_syscall_resolve_name(r->name);
 	if (nr == __NR_SCMP_ERROR)
 		return 0; /* told about by report_unknown */
+	if (r->conditions > 0 && arch->token == SCMP_ARCH_X86 && is_multiplexed(r->name))
+		return 0;
 	int rc = seccomp_rule_add_array(ctx, r->action, nr, r->conditions, r->condition);
 	if (rc == -EDOM || rc == -EOPNOTSUPP || rc == 0)
 		return 0; /* not a call of this architecture */

@@ -125,6 +125,7 @@ export const commandTable: CommandTable = [
     title: "berth itself",
     commands: {
       check: () => import("./commands/check.ts"),
+      audit: () => import("./commands/audit.ts"),
       help: () => import("./commands/help.ts"),
       completion: () => import("./commands/completion.ts"),
       __complete: () => import("./commands/complete.ts"),

@@ -220,7 +220,8 @@ async function program(
 
 function ownPrograms(): Finding {
   try {
-    return present("berth-launch", `${binaryPath("berth-launch")}, ${binaryPath("berth-seccomp")}`);
+    const programs = (["berth-launch", "berth-seccomp", "berth-audit"] as const).map(binaryPath);
+    return present("berth-launch", programs.join(", "));
   } catch (error) {
     return missing(
       "berth-launch",

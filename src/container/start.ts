@@ -160,8 +160,13 @@ const failures = {
   mount: ["container.mount-failed", "runs on as it was"],
 } as const;
 
-/** Runs a verb of berth-launch; where it stays as keeper, the lock stays with it until the start is decided. */
-async function launchKeeper(name: string, verb: Verb, plan: Plan, lock: ContainerLock): Promise<number> {
+/** Runs a verb of berth-launch; where it stays as keeper, the lock stays with it until the start is decided. Gives init's pid. */
+export async function launchKeeper(
+  name: string,
+  verb: Verb,
+  plan: Plan,
+  lock: ContainerLock,
+): Promise<number> {
   const launched = launch(launchWords(verb, plan), plan, lock, {
     held: false,
     failed: startFailed(name, verb),

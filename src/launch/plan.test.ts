@@ -126,6 +126,7 @@ describe("system calls", () => {
       expect(policy).toContain(`errno 1 ${call}`);
     expect(policy).toContain(`errno 1 unshare 0 masked_eq ${0x10000000} ${0x10000000}`);
     expect(policy).toContain("errno 38 clone3");
+    expect(policy).toContain(`errno 97 socket 0 masked_eq 40 ${0xffffffff}`);
     for (const arch of ["x86_64", "x32", "x86"]) expect(policy).toContain(`arch ${arch}`);
   });
   test("without a user namespace project ids and file handles are refused as well", () => {

@@ -5,6 +5,7 @@
 
 const EPERM = 1;
 const ENOSYS = 38;
+const EAFNOSUPPORT = 97;
 
 /** Refused to every guest. */
 const refused = [
@@ -64,8 +65,11 @@ const refusedPrivileged = [
 /** FS_IOC_FSSETXATTR, FS_IOC_SETFLAGS, FS_IOC32_SETFLAGS: would take a file out of its project quota. */
 const refusedIoctls = [0x401c5820, 0x40086602, 0x40046602] as const;
 
-/** The kernel looks at the low half of an ioctl's request only (CVE-2019-10063). */
-const IOCTL_BITS = 0xffffffff;
+/** Its addresses know no namespace: they are those of the machine's hypervisor and of the virtual machines on the host. */
+const AF_VSOCK = 40;
+
+/** The kernel looks at the low half of an ioctl's request and of an address family only (CVE-2019-10063). */
+const LOW_HALF = 0xffffffff;
 
 // include/uapi/linux/sched.h
 const CLONE_NEWTIME = 0x80;
@@ -95,10 +99,11 @@ export function seccompPolicy(options: { readonly privileged: boolean; readonly 
     ...absent.map((call) => errno(ENOSYS, call)),
     ...(options.privileged ? refusedPrivileged.map((call) => errno(EPERM, call)) : []),
     ...(options.privileged
-      ? refusedIoctls.map((request) => `errno ${EPERM} ioctl 1 masked_eq ${request} ${IOCTL_BITS}`)
+      ? refusedIoctls.map((request) => `errno ${EPERM} ioctl 1 masked_eq ${request} ${LOW_HALF}`)
       : []),
     ...nestedNamespaces.flatMap((flag) => [masked("clone", flag), masked("unshare", flag)]),
     masked("unshare", CLONE_NEWTIME),
+    `errno ${EAFNOSUPPORT} socket 0 masked_eq ${AF_VSOCK} ${LOW_HALF}`,
     // Its flags lie in memory where a filter cannot see them; libc falls back to clone.
     errno(ENOSYS, "clone3"),
     "",
