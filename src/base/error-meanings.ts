@@ -34,6 +34,11 @@ const meanings: Record<ErrorCode, string> = {
   "template.in-use": "Containers were made from the template.",
   "template.build-failed": "A template could not be built; the message has the reason.",
   "template.bad-name": "The word cannot be a template's name.",
+  "archive.damaged":
+    "The archive is cut short or damaged, or in no format that berth reads; the message names byte and member.",
+  "archive.refused":
+    "The archive holds what berth does not unpack: a path that leads out of it, too much, another architecture.",
+  "archive.unverified": "Its checksum or signature is not the one asked for. Nothing was unpacked.",
   "storage.failed": "A storage operation failed, or the volume cannot do what was asked.",
   "storage.in-use": "The volume is still mounted.",
   "pool.exists": "There is a pool for that driver already, or its place holds something.",

@@ -52,6 +52,9 @@ export const errorCodes = {
   "template.in-use": "wrongState",
   "template.build-failed": "failed",
   "template.bad-name": "usage",
+  "archive.damaged": "failed",
+  "archive.refused": "failed",
+  "archive.unverified": "failed",
   "storage.failed": "failed",
   "storage.in-use": "busy",
   "pool.exists": "exists",
@@ -147,6 +150,12 @@ export function describeErrno(errno: number | string): string {
   const name = typeof errno === "number" ? (errnoNumbers[errno] ?? `errno ${errno}`) : errno;
   const words = errnoWords[name];
   return words === undefined ? name : `${words} (${name})`;
+}
+
+/** A failed system call: `doing` names the call and its object. */
+export function errnoError(errno: number, doing: string): BerthError {
+  const full = errnoNumbers[errno] === "ENOSPC" || errnoNumbers[errno] === "EDQUOT";
+  return new BerthError(full ? "host.no-space" : "host.io", `${doing}: ${describeErrno(errno)}`);
 }
 
 /** The errno name of a Node file system error, if it is one. */

@@ -71,6 +71,7 @@ export const commandTable: CommandTable = [
         summary: "Build and look after templates",
         commands: {
           build: () => import("./commands/template-build.ts"),
+          import: () => import("./commands/template-import.ts"),
           ls: () => import("./commands/template-ls.ts"),
           info: () => import("./commands/template-info.ts"),
           rm: () => import("./commands/template-rm.ts"),

@@ -25,6 +25,11 @@ const open = () =>
       args: [FFIType.cstring, FFIType.cstring, FFIType.ptr, FFIType.u64, FFIType.i32],
       returns: FFIType.i32,
     },
+    mknod: { args: [FFIType.cstring, FFIType.u32, FFIType.u64], returns: FFIType.i32 },
+    utimensat: {
+      args: [FFIType.i32, FFIType.cstring, FFIType.ptr, FFIType.i32],
+      returns: FFIType.i32,
+    },
     __errno_location: { args: [], returns: FFIType.ptr },
   }).symbols;
 

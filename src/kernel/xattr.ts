@@ -1,5 +1,5 @@
 /** Extended attributes of a path, which Node's file system calls lack. Symbolic links are never followed. */
-import { describeErrno } from "../base/errors.ts";
+import { describeErrno, errnoError } from "../base/errors.ts";
 import { errno, libc, ptr } from "./libc.ts";
 
 const ENODATA = 61;
@@ -31,7 +31,7 @@ export function xattrsOf(path: BytePath): readonly Xattr[] {
 export function setXattr(path: BytePath, { name, value }: Xattr): void {
   const bytes = value.length === 0 ? Buffer.alloc(1) : value;
   if (libc().lsetxattr(terminated(path), terminated(name), ptr(bytes), value.length, 0) !== 0)
-    throw new Error(`lsetxattr ${path} ${name}: ${describeErrno(errno())}`);
+    throw errnoError(errno(), `lsetxattr ${path} ${name}`);
 }
 
 /** Calls with a growing buffer; undefined when there is nothing (no such attribute, no support). */
@@ -56,6 +56,7 @@ function split(names: Buffer): Buffer[] {
   return parts;
 }
 
-function terminated(text: BytePath): Buffer {
+/** Bytes for a call that takes a C string. */
+export function terminated(text: BytePath): Buffer {
   return Buffer.concat([typeof text === "string" ? Buffer.from(text) : text, Buffer.alloc(1)]);
 }

@@ -43,7 +43,7 @@ export type BuildRequest = {
 /** What a build knows of a tree that the tree does not say. */
 export type TreeFacts = Pick<
   TemplateMetadata,
-  "name" | "distribution" | "release" | "arch" | "include" | "mirror"
+  "name" | "distribution" | "release" | "arch" | "include" | "mirror" | "origin"
 >;
 
 /** Builds a template and gives it its name. A failure or an abort leaves nothing behind. */

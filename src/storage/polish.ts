@@ -3,7 +3,7 @@
  * files, links and removals, all below the tree's own directory fd. No program of the tree is run. Polishing twice
  * gives the same tree. docs/templates.md tells the operator each of these and how to take it back.
  */
-import { has, list, makeDir, readText, remove, type Tree, writeFile, writeLink } from "./tree.ts";
+import { has, list, makeDir, readText, realPath, remove, type Tree, writeFile, writeLink } from "./tree.ts";
 
 const units = "etc/systemd/system";
 
@@ -67,6 +67,15 @@ export function packageVersion(tree: Tree, name: string): string | undefined {
   const status = readText(tree, "var/lib/dpkg/status") ?? "";
   const stanza = status.split("\n\n").find((text) => `\n${text}\n`.includes(`\nPackage: ${name}\n`));
   return stanza === undefined ? undefined : /^Version: (.*)$/m.exec(stanza)?.[1];
+}
+
+/** systemd's release, by dpkg's database or by the name of its library; 0 when neither tells. */
+function systemdVersion(tree: Tree): number {
+  const libraries = ["usr/lib/systemd", "usr/lib64/systemd"].flatMap((dir) =>
+    realPath(tree, dir) === `/${dir}` ? list(tree, dir) : [],
+  );
+  const byName = libraries.flatMap((name) => /^libsystemd-shared-(\d+)/.exec(name)?.[1] ?? [])[0];
+  return Number.parseInt(packageVersion(tree, "systemd") ?? byName ?? "0", 10);
 }
 
 /** Polishes a Debian or Ubuntu tree. */
@@ -149,8 +158,9 @@ function polishDpkg(tree: Tree): void {
   );
 }
 
-function polishUnits(tree: Tree): void {
-  const version = Number.parseInt(packageVersion(tree, "systemd") ?? "0", 10);
+/** Units that cannot work in a guest, or that a checkpoint does not survive. */
+export function polishUnits(tree: Tree): void {
+  const version = systemdVersion(tree);
   makeDir(tree, units);
   for (const unit of masked) writeLink(tree, `${units}/${unit}`, "/dev/null");
   for (const link of disabled) remove(tree, `${units}/${link}`);
@@ -173,7 +183,7 @@ function polishUnits(tree: Tree): void {
 }
 
 /** A login on the console, which comes back however often its other end goes away; none on ttys that are not there. */
-function polishConsole(tree: Tree): void {
+export function polishConsole(tree: Tree): void {
   writeLink(
     tree,
     `${units}/getty.target.wants/console-getty.service`,
@@ -186,7 +196,8 @@ function polishConsole(tree: Tree): void {
   );
 }
 
-function polishJournal(tree: Tree): void {
+/** A journal that outlives a restart and stays small. */
+export function polishJournal(tree: Tree): void {
   // Without the ACL that the build's tmpfiles gave it (ids in ACLs are the hardest to map); the boot gives it again.
   remove(tree, "var/log/journal");
   makeDir(tree, "var/log/journal", 0o2755);
@@ -198,12 +209,12 @@ function polishJournal(tree: Tree): void {
 }
 
 /** systemd's own range goes beyond the guest's ids and is refused: then nobody but root could ping. */
-function polishPing(tree: Tree): void {
+export function polishPing(tree: Tree): void {
   writeFile(tree, "etc/sysctl.d/60-berth.conf", "-net.ipv4.ping_group_range = 0 65534\n");
 }
 
 /** ssh host keys are each guest's own: none in the template, made before the first start of the server. */
-function polishSshKeys(tree: Tree): void {
+export function polishSshKeys(tree: Tree): void {
   for (const name of list(tree, "etc/ssh"))
     if (/^ssh_host_.*_key(\.pub)?$/.test(name)) remove(tree, `etc/ssh/${name}`);
   writeFile(

@@ -22,6 +22,13 @@ const packages = {
   mmdebstrap: "mmdebstrap",
   unshare: "util-linux",
   setpriv: "util-linux",
+  prlimit: "util-linux",
+  gzip: "gzip",
+  bzip2: "bzip2",
+  xz: "xz-utils",
+  zstd: "zstd",
+  sqfs2tar: "squashfs-tools-ng",
+  gpgv: "gpgv",
   "apt-config": "apt",
 } as const;
 

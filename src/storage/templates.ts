@@ -32,8 +32,26 @@ export type TemplateMetadata = {
   readonly haltSignal: number;
   /** Packages asked for beyond the base. */
   readonly include: readonly string[];
-  /** Archive it was built from; "" for busybox. */
+  /** Archive it was built from; "" for busybox and what was imported. */
   readonly mirror: string;
+  /** What it was imported from. */
+  readonly origin?: TemplateOrigin;
+};
+
+/** Where an imported template came from. Its words are the operator's, and those of a stranger's archive. */
+export type TemplateOrigin = {
+  /** The file or directory as it was named, or "-". */
+  readonly source: string;
+  /** "tar (xz)", "squashfs, Incus image", "directory". */
+  readonly format: string;
+  /** Of the file, 64 hex digits. */
+  readonly sha256?: string;
+  /** Fingerprint of the key whose signature was verified. */
+  readonly signedBy?: string;
+  /** What an Incus image says of itself. */
+  readonly description?: string;
+  /** ISO date on which the image says it was made. */
+  readonly created?: string;
 };
 
 export type Template = {

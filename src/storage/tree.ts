@@ -161,13 +161,17 @@ export function list(tree: Tree, path: string): readonly string[] {
   }
 }
 
-/** Text of a regular file, links followed inside the tree only; undefined when there is none. */
+/** Larger files are nobody's settings; a tree may hold one to fill our memory. */
+const LARGEST_TEXT = 64 << 20;
+
+/** Text of a regular file of at most 64 MiB, links followed inside the tree only; undefined when there is none. */
 export function readText(tree: Tree, path: string): string | undefined {
   // O_NONBLOCK: a fifo of that name must not hold us up.
   const fd = openat2(tree.fd, path, constants.O_RDONLY | constants.O_NONBLOCK, "inRoot");
   if (fd === undefined) return undefined;
   try {
-    return fstatSync(fd).isFile() ? readFileSync(fd, "utf8") : undefined;
+    const stat = fstatSync(fd);
+    return stat.isFile() && stat.size <= LARGEST_TEXT ? readFileSync(fd, "utf8") : undefined;
   } finally {
     closeSync(fd);
   }

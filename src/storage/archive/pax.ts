@@ -1,0 +1,75 @@
+/**
+ * The records of a PAX header (POSIX.1-2001, pax(1) "Extended Header"): "LENGTH KEY=VALUE\n", keys and values being
+ * bytes. Kept in order, since GNU's first sparse format repeats keys.
+ */
+import type { Xattr } from "../../kernel/xattr.ts";
+import { BadHeader } from "./tar-header.ts";
+
+/** Keys as latin-1, so that no byte of theirs is lost. */
+export type PaxRecord = readonly [key: string, value: Buffer];
+
+/** Throws BadHeader when the records do not fill the body exactly. */
+export function parsePax(body: Buffer): readonly PaxRecord[] {
+  const records: PaxRecord[] = [];
+  for (let at = 0; at < body.length; ) {
+    const space = body.indexOf(0x20, at);
+    const digits = body.toString("latin1", at, Math.min(space, at + 12));
+    const end = at + Number(digits);
+    if (space < 0 || !/^[1-9]\d*$/.test(digits) || end > body.length || body[end - 1] !== 0x0a)
+      throw new BadHeader("a record of its PAX header is malformed");
+    const equals = body.indexOf(0x3d, space);
+    if (equals <= space + 1 || equals >= end) throw new BadHeader("a record of its PAX header has no key");
+    records.push([body.toString("latin1", space + 1, equals), body.subarray(equals + 1, end - 1)]);
+    at = end;
+  }
+  return records;
+}
+
+/** The last value of a key: POSIX has the last one count. An empty value takes the key back. */
+export function paxValue(records: readonly PaxRecord[], key: string): Buffer | undefined {
+  const value = records.findLast(([name]) => name === key)?.[1];
+  return value === undefined || value.length === 0 ? undefined : value;
+}
+
+/** A whole number of a record, which must not be negative. */
+export function paxNumber(records: readonly PaxRecord[], key: string): number | undefined {
+  const value = paxValue(records, key)?.toString("latin1");
+  if (value === undefined) return undefined;
+  const result = Number(value);
+  if (!/^\d+$/.test(value) || !Number.isSafeInteger(result))
+    throw new BadHeader(`its PAX record ${key} is not a number`);
+  return result;
+}
+
+export type Time = { readonly seconds: number; readonly nanoseconds: number };
+
+/** Seconds since 1970 with a fraction, which may be negative. */
+export function paxTime(records: readonly PaxRecord[], key: string): Time | undefined {
+  const value = paxValue(records, key)?.toString("latin1");
+  if (value === undefined) return undefined;
+  const [, minus, whole, fraction = ""] = /^(-?)(\d{1,15})(?:\.(\d*))?$/.exec(value) ?? [];
+  if (whole === undefined) throw new BadHeader(`its PAX record ${key} is not a time`);
+  const seconds = Number(whole);
+  const nanoseconds = Number(fraction.padEnd(9, "0").slice(0, 9));
+  if (minus === "") return { seconds, nanoseconds };
+  return nanoseconds === 0
+    ? { seconds: -seconds, nanoseconds: 0 }
+    : { seconds: -seconds - 1, nanoseconds: 1e9 - nanoseconds };
+}
+
+/** Extended attributes as star and GNU tar write them (raw), and as libarchive does (base64, its names %-encoded). */
+export function paxXattrs(records: readonly PaxRecord[]): readonly Xattr[] {
+  const found = new Map<string, Buffer>();
+  for (const [key, value] of records) {
+    if (key.startsWith("LIBARCHIVE.xattr."))
+      found.set(unescapePercent(key.slice(17)), Buffer.from(value.toString("latin1"), "base64"));
+  }
+  for (const [key, value] of records) if (key.startsWith("SCHILY.xattr.")) found.set(key.slice(13), value);
+  return [...found].map(([name, value]) => ({ name: Buffer.from(name, "latin1"), value }));
+}
+
+function unescapePercent(text: string): string {
+  return text.replace(/%([0-9a-fA-F]{2})/g, (_, hex: string) =>
+    String.fromCharCode(Number.parseInt(hex, 16)),
+  );
+}
