@@ -26,7 +26,7 @@ export const isLayer = (id: string): boolean => id.startsWith(PREFIX);
 export const MOST_LAYERS = 100;
 
 /** Runs `work` while nobody else removes layers or begins to use one. */
-async function withLayersLock<T>(work: () => Promise<T>): Promise<T> {
+export async function withLayersLock<T>(work: () => Promise<T>): Promise<T> {
   const dir = `${instance.lib}/containers`;
   makeDirs(dir);
   const fd = openSync(dir, "r");
@@ -61,7 +61,8 @@ export function layerOwners(driver?: DriverName): LayerOwners {
   return owners;
 }
 
-function stateIfExists(name: string): ContainerState | undefined {
+/** Its facts; undefined while it is being made or removed. */
+export function stateIfExists(name: string): ContainerState | undefined {
   try {
     return loadState(name);
   } catch (error) {
