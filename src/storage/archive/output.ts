@@ -99,20 +99,16 @@ function openTarget(file: string): Target {
 const besideOf = (file: string): string => join(dirname(file), `.${basename(file)}.new-${process.pid}`);
 
 function publishUnnamed(fd: number, file: string, replace: boolean): void {
-  if (!replace) return linkExclusively(fd, file);
-  const beside = besideOf(file);
-  rmSync(beside, { force: true });
-  linkOpenFile(fd, beside);
-  renameSync(beside, file);
-}
-
-function linkExclusively(fd: number, file: string): void {
+  // A link never takes the place of a file, a rename does.
+  const name = replace ? besideOf(file) : file;
+  if (replace) rmSync(name, { force: true });
   try {
-    linkOpenFile(fd, file);
+    linkOpenFile(fd, name);
   } catch (error) {
-    refuseExisting(file);
+    if (!replace) refuseExisting(file);
     throw error;
   }
+  if (replace) renameSync(name, file);
 }
 
 function openNamed(file: string): Target {
