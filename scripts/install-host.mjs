@@ -27,6 +27,11 @@ const completions = {
   "berth.fish": join(prefix, "share/fish/vendor_completions.d/berth.fish"),
 };
 
+/** Where systemd looks for units of programs that the system did not bring; only the usual prefix has such a place. */
+const units =
+  prefix === "/usr/local" && existsSync("/run/systemd/system") ? "/etc/systemd/system" : undefined;
+const timer = "berth-snapshot.timer";
+
 if (words.includes("--uninstall")) uninstall();
 else install();
 
@@ -39,14 +44,36 @@ function install() {
   must(bun(), [script, "--man", join(generated, "man"), "--completion", join(generated, "completion")]);
 
   place(join(dist, "berth"), join(prefix, "bin/berth"), 0o755);
-  for (const name of ["berth-launch", "berth-seccomp"])
+  for (const name of ["berth-launch", "berth-seccomp", "berth-tree"])
     place(join(dist, name), join(prefix, "libexec/berth", name), 0o755);
   removePages();
   for (const page of readdirSync(join(generated, "man")))
     place(join(generated, "man", page), join(man(page.at(-1)), page), 0o644);
   for (const [name, target] of Object.entries(completions))
     place(join(generated, "completion", name), target, 0o644);
+  installTimer();
   say(`installed ${join(prefix, "bin/berth")}`);
+}
+
+/** `berth snapshot run` every ten minutes: it does nothing where no container asks for it. */
+function installTimer() {
+  if (units === undefined) {
+    say(
+      "no systemd timer set up: run `berth snapshot run` by cron where containers have snapshots.every set",
+    );
+    return;
+  }
+  for (const unit of [timer, "berth-snapshot.service"])
+    place(join(root, "scripts/units", unit), join(units, unit), 0o644);
+  must("systemctl", ["daemon-reload"]);
+  must("systemctl", ["enable", "--now", timer]);
+}
+
+function removeTimer() {
+  if (units === undefined || !existsSync(join(units, timer))) return;
+  must("systemctl", ["disable", "--now", timer]);
+  for (const unit of [timer, "berth-snapshot.service"]) rmSync(join(units, unit), { force: true });
+  must("systemctl", ["daemon-reload"]);
 }
 
 /** By rename: a program that is running keeps its file. */
@@ -62,10 +89,12 @@ function place(source, target, mode) {
 }
 
 function uninstall() {
+  removeTimer();
   for (const path of [join(prefix, "bin/berth"), ...Object.values(completions)])
     rmSync(path, { force: true });
   const libexec = join(prefix, "libexec/berth");
-  for (const name of ["berth-launch", "berth-seccomp"]) rmSync(join(libexec, name), { force: true });
+  for (const name of ["berth-launch", "berth-seccomp", "berth-tree"])
+    rmSync(join(libexec, name), { force: true });
   if (existsSync(libexec) && readdirSync(libexec).length === 0) rmdirSync(libexec);
   removePages();
   say(`removed berth from ${prefix}; containers and settings are left as they are`);

@@ -15,6 +15,7 @@ export function viewData({ name, config, state, status, usage, uptime }: View) {
     mac: state.mac,
     template: { name: config.template, digest: state.template },
     storage: state.storage,
+    layers: state.layers,
     baseUid: state.baseUid,
     privileged: config.privileged,
     created: state.created,

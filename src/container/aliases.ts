@@ -7,7 +7,6 @@ import type { Layer } from "../storage/driver.ts";
 import { storageDriver } from "../storage/drivers.ts";
 import type { LockedContainer } from "./container.ts";
 import { statusOf } from "./status.ts";
-import { templateOf } from "./templates.ts";
 import { withView } from "./view-root.ts";
 
 /** Lets the other names follow. Templates hold no hard links, so that only what lies on layers can need it. */
@@ -15,16 +14,10 @@ export async function copyUpAliasesOf(container: LockedContainer): Promise<void>
   const { name, state } = container;
   if (state.layers.length === 0) return;
   const status = statusOf(name);
-  const lowers = async (work: (paths: readonly string[]) => Promise<void>): Promise<void> =>
-    await withLayerTrees(state.layers, async (layers) => await work([...layers, templateOf(state).rootfs]));
   const settle = async (root: string): Promise<void> =>
-    await lowers(
-      async (paths) =>
-        await storageDriver(state.storage).withVolume(
-          state.uuid,
-          async (dir) => await copyUpAliases(root, `${dir}/upper`, `${dir}/work`, paths),
-        ),
-    );
+    await storageDriver(state.storage).withVolume(state.uuid, async (dir) => {
+      await copyUpAliases(root, `${dir}/work`);
+    });
   if (status.state === "stopped") await withView(container, { readOnly: false }, settle);
   else await settle(`/proc/${status.init.pid}/root`);
 }

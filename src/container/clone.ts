@@ -5,7 +5,7 @@ import type { Progress } from "../base/progress.ts";
 import { renameHeading } from "../config/new.ts";
 import { type ConfigChanges, changeConfig } from "../config/parse.ts";
 import type { LockedContainer } from "./container.ts";
-import { makeContainer } from "./create.ts";
+import { makeContainer, nameTaken } from "./create.ts";
 import { forgetIdentity } from "./forget.ts";
 import { withFrozenLayers } from "./freeze-layers.ts";
 import { checkName } from "./name.ts";
@@ -37,6 +37,8 @@ export async function cloneContainer(
 ): Promise<CloneResult> {
   const { name, snapshot } = request;
   checkName(name);
+  // Else it would wait for the lock that it holds itself.
+  if (name === source.name) throw nameTaken(name);
   const file = containerPaths(source.name).config;
   const before = renameHeading(readFileSync(file, "utf8"), source.name, name);
   const without = own.map((key) => ({ path: key.split("."), value: null }));

@@ -51,6 +51,14 @@ export async function needDriver(storage: DriverName): Promise<void> {
     );
 }
 
+/** The name is another's. */
+export const nameTaken = (name: string): BerthError =>
+  new BerthError(
+    "container.exists",
+    `there is a container ${name} already`,
+    "choose another name, or `berth rm` it first",
+  );
+
 /** What a new container lies on. */
 export type Ground = Pick<ContainerState, "template" | "storage" | "layers">;
 
@@ -70,13 +78,7 @@ export async function makeContainer(
   const config = parseContainerConfig(text, `settings of ${name}`).value;
   checkNumber(name, config.ctid);
   return await withLock(name, async (lock) => {
-    if (await recover(lock)) {
-      throw new BerthError(
-        "container.exists",
-        `there is a container ${name} already`,
-        "choose another name, or `berth rm` it first",
-      );
-    }
+    if (await recover(lock)) throw nameTaken(name);
     const uuid = identity?.uuid ?? crypto.randomUUID();
     makeDirs(`${instance.lib}/containers`);
     const declare = async (): Promise<void> => {

@@ -4,8 +4,10 @@
  * can be taken back until then.
  */
 import { BerthError } from "../base/errors.ts";
+import { xattrsOf } from "../kernel/xattr.ts";
 import type { Layer, VolumeLimits } from "../storage/driver.ts";
 import { storageDriver } from "../storage/drivers.ts";
+import { removeDirectory } from "../storage/remove.ts";
 import type { LockedContainer } from "./container.ts";
 import { clearIntent, declareIntent, type IntentOf } from "./intent.ts";
 import { layerOwners, MOST_LAYERS, newLayerId, sweepLayers } from "./layers.ts";
@@ -38,6 +40,7 @@ export async function freezeVolume<T>(
   const intent: IntentOf<"freeze"> = { operation: "freeze", uuid, storage, layers: [layer] };
   declareIntent(name, intent);
   try {
+    await forgetIndex({ id: uuid, storage });
     await driver.seal(uuid);
     await driver.rename(uuid, layer.id);
     await driver.create(uuid, volumeLimits(container));
@@ -50,6 +53,14 @@ export async function freezeVolume<T>(
     await undoFreeze(name, intent);
     throw error;
   }
+}
+
+/**
+ * Removes the overlay's own notes beside an upper directory that becomes a layer. They hold a second link to each of its
+ * files, which guests would see as one, and are tied to the file system's UUID; an upper directory does without.
+ */
+export async function forgetIndex({ id, storage }: Pick<Layer, "id" | "storage">): Promise<void> {
+  await storageDriver(storage).withVolume(id, async (dir) => await removeDirectory(`${dir}/work`));
 }
 
 /** Takes a freeze back, unless a snapshot or another container has taken to the layer: then it stands. */
@@ -87,7 +98,7 @@ export async function unfreezeUnused(
   let { state } = container;
   for (let layer = state.layers[0]; layer !== undefined; layer = state.layers[0]) {
     const own = layer.storage === state.storage && layer.baseUid === state.baseUid;
-    if (!own || isShared(name, layer) || !(await isEmpty())) break;
+    if (!own || isShared(name, layer) || !(await wasVolume(layer)) || !(await isEmpty())) break;
     const intent = {
       operation: "freeze",
       uuid: state.uuid,
@@ -100,6 +111,14 @@ export async function unfreezeUnused(
   }
   return state;
 }
+
+/** Whether the layer has been the upper directory of what lies below it: a copy bears no mark of that. */
+const wasVolume = async ({ storage, id }: Layer): Promise<boolean> =>
+  await storageDriver(storage).withVolume(
+    id,
+    async (dir) => xattrsOf(`${dir}/upper`).some(({ name }) => name.toString() === "trusted.overlay.origin"),
+    "ro",
+  );
 
 /** Puts a new, empty volume on other layers in the place of a stopped container's; the old one goes at the end. */
 export async function replaceVolume(

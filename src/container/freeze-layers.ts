@@ -11,7 +11,7 @@ import type { Layer } from "../storage/driver.ts";
 import { storageDriver } from "../storage/drivers.ts";
 import { copyUpAliasesOf } from "./aliases.ts";
 import type { LockedContainer } from "./container.ts";
-import { freezeVolume, volumeLimits } from "./exchange.ts";
+import { forgetIndex, freezeVolume, volumeLimits } from "./exchange.ts";
 import { clearIntent, declareIntent } from "./intent.ts";
 import { newLayerId, sweepLayers } from "./layers.ts";
 import { statusOf } from "./status.ts";
@@ -82,7 +82,7 @@ async function withCopy<T>(
   const thaw = statusOf(name).state === "running";
   declareIntent(name, { operation: "copy", uuid, storage, layers: [layer], thaw });
   try {
-    const milliseconds = await fillCopy(container, layer.id, thaw, progress);
+    const milliseconds = await fillCopy(container, layer, thaw, progress);
     const result = await work({ layers: [layer, ...state.layers], running, milliseconds });
     clearIntent(name);
     return result;
@@ -96,7 +96,7 @@ async function withCopy<T>(
 /** Says how many milliseconds the guest stood still. */
 async function fillCopy(
   container: LockedContainer,
-  copy: string,
+  layer: Layer,
   runs: boolean,
   progress: Progress,
 ): Promise<number> {
@@ -106,15 +106,25 @@ async function fillCopy(
   const { snapshot } = driver;
   if (snapshot !== undefined) {
     await copyUpAliasesOf(container);
-    await snapshot(state.uuid, copy);
+    await snapshot(state.uuid, layer.id);
+    await forgetIndex(layer);
     return 0;
   }
-  await driver.create(copy, volumeLimits(container));
+  await driver.create(layer.id, volumeLimits(container));
   const milliseconds = await driver.withVolume(
     state.uuid,
     async (from) =>
-      await driver.withVolume(copy, async (to) => {
-        await using tree = await openTreeCopy(`${from}/upper`, `${to}/upper`, {});
+      await driver.withVolume(layer.id, async (to) => {
+        await using tree = openTreeCopy(`${from}/upper`, `${to}/upper`, {
+          onProgress: (entries) =>
+            progress.emit({
+              type: "advance",
+              label: "copying",
+              done: entries,
+              total: undefined,
+              unit: "items",
+            }),
+        });
         await followChanges(tree, progress);
         const still = await whileStill(name, runs, async () => {
           await copyUpAliasesOf(container);
@@ -124,7 +134,7 @@ async function fillCopy(
         return still;
       }),
   );
-  await driver.seal(copy);
+  await driver.seal(layer.id);
   return milliseconds;
 }
 
@@ -132,12 +142,9 @@ async function fillCopy(
 const MOST_ROUNDS = 5;
 const LITTLE = 32;
 
-async function followChanges(tree: TreeCopy, progress: Progress): Promise<void> {
+async function followChanges(tree: TreeCopy, progress: Pick<Progress, "signal">): Promise<void> {
   for (let round = 1; round <= MOST_ROUNDS; round += 1) {
-    const { copied } = await tree.pass({
-      onProgress: (entries) =>
-        progress.emit({ type: "advance", label: "copying", done: entries, total: undefined, unit: "items" }),
-    });
+    const { copied } = await tree.pass();
     progress.signal.throwIfAborted();
     if (round > 1 && copied < LITTLE) return;
   }

@@ -99,7 +99,7 @@ async function copyVolume(
 }
 
 async function copyTree(source: string, target: string): Promise<void> {
-  await using tree = await openTreeCopy(`${source}/upper`, `${target}/upper`, {});
-  await tree.pass({});
+  await using tree = openTreeCopy(`${source}/upper`, `${target}/upper`);
+  await tree.pass();
   await tree.sync();
 }

@@ -1,10 +1,10 @@
 /** Giving a stopped container another name. */
 import { existsSync, readFileSync, renameSync } from "node:fs";
-import { BerthError } from "../base/errors.ts";
 import { syncDir, writeAtomic } from "../base/files.ts";
 import { containerPaths, instance } from "../base/paths.ts";
 import { renameHeading } from "../config/new.ts";
 import { type LockedContainer, mustBeStopped } from "./container.ts";
+import { nameTaken } from "./create.ts";
 import { dropLockFile, withLock } from "./lock.ts";
 import { checkName, checkNumber } from "./name.ts";
 import { recover } from "./recover.ts";
@@ -15,9 +15,9 @@ export async function renameContainer(container: LockedContainer, to: string): P
   const { name, config, lock } = container;
   checkName(to);
   mustBeStopped(name, "its links and cgroups carry its name");
-  if (to === name) throw taken(to);
+  if (to === name) throw nameTaken(to);
   await withLock(to, async (other) => {
-    if (await recover(other)) throw taken(to);
+    if (await recover(other)) throw nameTaken(to);
     try {
       checkNumber(to, config.ctid, name);
       releaseRuntime(name);
@@ -39,6 +39,3 @@ export async function renameContainer(container: LockedContainer, to: string): P
   });
   dropLockFile(lock);
 }
-
-const taken = (name: string): BerthError =>
-  new BerthError("container.exists", `there is a container ${name} already`, "choose another name");

@@ -11,7 +11,7 @@ import { chooseDriver, storageDriver } from "../storage/drivers.ts";
 import { emptyTemplate } from "../storage/empty.ts";
 import { haltSignals } from "../storage/init-kind.ts";
 import { readTemplate } from "../storage/templates.ts";
-import { type Ground, makeContainer, needDriver } from "./create.ts";
+import { type Ground, makeContainer, nameTaken, needDriver } from "./create.ts";
 import { newLayerId } from "./layers.ts";
 import { checkName, containerNames } from "./name.ts";
 import { recoverIdle } from "./recover.ts";
@@ -70,12 +70,7 @@ export async function checkBackup(
 async function mustBeFree(name: string): Promise<void> {
   checkName(name);
   await recoverIdle([name].filter((there) => containerNames().includes(there)));
-  if (containerNames().includes(name))
-    throw new BerthError(
-      "container.exists",
-      `there is a container ${name} already`,
-      "restore it under another name: `berth restore FILE NAME`; or `berth rm` it first",
-    );
+  if (containerNames().includes(name)) throw nameTaken(name);
 }
 
 /** What names the one that was backed up, and nobody else. */

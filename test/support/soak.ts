@@ -11,7 +11,7 @@ import { berthBinary, type Info, newWorld, until, type World } from "./world.ts"
 export type SoakOptions = { readonly seconds: number; readonly seed: number };
 
 /** Small linear congruential generator (Numerical Recipes): the same seed, the same run. */
-function randomFrom(seed: number): (below: number) => number {
+export function randomFrom(seed: number): (below: number) => number {
   let state = seed >>> 0;
   return (below) => {
     state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
@@ -22,7 +22,11 @@ function randomFrom(seed: number): (below: number) => number {
 const marker = "victim";
 
 /** Starts a command, kills it with SIGKILL after so many microseconds. True when it was killed. */
-async function killedAfter(world: World, args: readonly string[], milliseconds: number): Promise<boolean> {
+export async function killedAfter(
+  world: World,
+  args: readonly string[],
+  milliseconds: number,
+): Promise<boolean> {
   const child = Bun.spawn([berthBinary, ...args], { stdio: ["ignore", "ignore", "ignore"], env: world.env });
   const done = await Promise.race([child.exited.then(() => true), Bun.sleep(milliseconds).then(() => false)]);
   if (done) return false;

@@ -1,5 +1,6 @@
 import { formatDuration, formatSize } from "../../base/units.ts";
 import { openContainer } from "../../container/container.ts";
+import { listSnapshots } from "../../container/snapshots.ts";
 import { describeExit } from "../../container/status.ts";
 import { type DiskUse, diskUse, type View, viewOf } from "../../container/view.ts";
 import { ID_COUNT } from "../../launch/plan.ts";
@@ -17,7 +18,11 @@ const size = (bytes: number | undefined): string | undefined =>
 const count = (value: number | undefined): string | undefined =>
   value === undefined ? undefined : String(value);
 
-function render({ name, config, state, status, usage, uptime }: View, disk: DiskUse | undefined): string {
+function render(
+  { name, config, state, status, usage, uptime }: View,
+  disk: DiskUse | undefined,
+  snapshots: number,
+): string {
   const running = status.state !== "stopped";
   return renderFields([
     ["name", name],
@@ -59,6 +64,8 @@ function render({ name, config, state, status, usage, uptime }: View, disk: Disk
     ],
     ["out of memory", usage?.oomKills ? `${usage.oomKills} killed` : undefined],
     ["storage", state.storage],
+    ["layers", state.layers.length === 0 ? undefined : String(state.layers.length)],
+    ["snapshots", snapshots === 0 ? undefined : `${snapshots} (berth snapshot ls ${name})`],
     [
       "user ids",
       config.privileged
@@ -84,6 +91,9 @@ export const command = defineCommand({
     const { name } = await openContainer(context.arguments.name);
     const view = viewOf(name);
     const disk = view.status.state === "stopped" ? undefined : diskUse(view.status.init.pid);
-    context.out.result({ ...viewData(view), disk: disk ?? null }, () => render(view, disk));
+    const snapshots = listSnapshots(name).length;
+    context.out.result({ ...viewData(view), disk: disk ?? null, snapshots }, () =>
+      render(view, disk, snapshots),
+    );
   },
 });
