@@ -34,6 +34,15 @@ static int usage(const char *what, const char *value)
 	return fail_with(EINVAL, "usage", "%s%s", what, value ? value : "");
 }
 
+static int parse_fd(const char *name, const char *value, int *out)
+{
+	uint32_t fd;
+	if (!passwd_id(value, strlen(value), &fd) || fd < 3 || fd > 1 << 20 || fcntl((int)fd, F_SETFD, FD_CLOEXEC) < 0)
+		return fail_with(EINVAL, "usage", "%s wants an open fd above 2, not %s", name, value);
+	*out = (int)fd;
+	return 0;
+}
+
 static int parse_option(struct attach *a, const char *name, char *value)
 {
 	if (strcmp(name, "--user") == 0) {
@@ -54,10 +63,9 @@ static int parse_option(struct attach *a, const char *name, char *value)
 		else
 			return usage("--tty wants auto, always or never, not ", value);
 	} else if (strcmp(name, "--status-fd") == 0) {
-		uint32_t fd;
-		if (!passwd_id(value, strlen(value), &fd) || fd < 3 || fd > 1 << 20 || fcntl((int)fd, F_SETFD, FD_CLOEXEC) < 0)
-			return usage("--status-fd wants an open fd above 2, not ", value);
-		a->status_fd = (int)fd;
+		return parse_fd(name, value, &a->status_fd);
+	} else if (strcmp(name, "--script-fd") == 0) {
+		return parse_fd(name, value, &a->script);
 	} else {
 		return usage("unknown option ", name);
 	}
@@ -278,7 +286,9 @@ static int prepare(struct attach *a, int argc, char **argv)
 		return fail("record", errno == ENOENT ? "the guest is not running" : "%s", a->rundir);
 	if (find_init(a, rundir) < 0 || read_plan(a, rundir) < 0)
 		return -1;
-	if (!(a->namespaces & CLONE_NEWUSER) && self_copy(a->status_fd, argc, argv) < 0)
+	if (!(a->namespaces & CLONE_NEWUSER) && self_copy((const int[]){a->status_fd, a->script}, argc, argv) < 0)
+		return -1;
+	if (a->script >= 0 && attach_script(a) < 0)
 		return -1;
 	if (find_time_namespace(a) < 0 || plan_stdio(a) < 0 || make_pipes(a) < 0)
 		return -1;
@@ -308,6 +318,7 @@ int attach_main(int argc, char **argv)
 {
 	static struct attach a = {
 		.status_fd = -1,
+		.script = -1,
 		.pidfd = -1,
 		.inner = {-1, -1, -1},
 		.outer = {-1, -1, -1},

@@ -15,6 +15,9 @@
 
 enum { EXIT_FAILED = 125, EXIT_NOT_EXECUTABLE = 126, EXIT_NOT_FOUND = 127 };
 
+/* Where the command finds the file of --script-fd. */
+enum { SCRIPT_FD = 4 };
+
 enum tty_mode { TTY_AUTO, TTY_ALWAYS, TTY_NEVER };
 
 /* What becomes of one of the caller's fds 0, 1, 2. */
@@ -35,6 +38,7 @@ struct attach {
 	const char *user_spec, *cwd, *rundir;
 	enum tty_mode tty;
 	int status_fd;
+	int script; /* a file for the command to read, -1 for none */
 	char **argv, **env;
 	size_t env_count;
 
@@ -56,6 +60,9 @@ struct attach {
 	struct user user;
 	int master, slave;
 };
+
+/* attach_script.c: puts a copy in the place of the file a->script, which the guest may only read. */
+int attach_script(struct attach *a);
 
 /* attach_inside.c: forks the worker, which brings the command into the guest. */
 int fork_worker(struct attach *a);

@@ -99,7 +99,7 @@ static void report_failure(int fd)
 		_exit(EXIT_FAILED); /* nobody listens any more */
 }
 
-/* fds 0 to 2 are the command's, 3 (returned) the report; nothing else of the host stays open, so that no path that the
+/* fds 0 to 2 are the command's, 3 (returned) the report, 4 the script if there is one; nothing else of the host stays open, so that no path that the
  * guest controls (--cwd, PATH, /proc/self/fd) leads to it. */
 static int settle_fds(const struct attach *a)
 {
@@ -110,7 +110,9 @@ static int settle_fds(const struct attach *a)
 	}
 	if (a->report[1] != 3 && dup3(a->report[1], 3, O_CLOEXEC) < 0)
 		return fail("stdio", "report");
-	if (close_range(4, ~0U, 0) < 0)
+	if (a->script >= 0 && dup2(a->script, SCRIPT_FD) < 0)
+		return fail("stdio", "script");
+	if (close_range(a->script >= 0 ? SCRIPT_FD + 1 : SCRIPT_FD, ~0U, 0) < 0)
 		return fail("close-fds", "close_range");
 	return 3;
 }

@@ -2,7 +2,7 @@
 #ifndef BERTH_CALLER_H
 #define BERTH_CALLER_H
 
-enum { STATUS_FD = 1, LOCK_FD = 3 };
+enum { STATUS_FD = 1, LOCK_FD = 3, CONTROL_FD = 4 };
 
 /* Nothing of the caller's comes along but fds 0 to last, of which those above 2 are not passed on: no signal of its
  * terminal, no umask, no working directory. stderr may be missing. */

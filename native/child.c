@@ -143,6 +143,22 @@ static int enter_root(const struct plan *p, int sock)
 	return change_root(p, root) < 0 ? -1 : set_stdio(p, root);
 }
 
+/* A guest without an init of its own, held for what others run in it: orphans are reaped by the kernel, and no signal from
+ * inside reaches a first process that has not asked for it. It ends with its keeper. */
+static _Noreturn void idle(void)
+{
+	/* What `ps` in the guest shows: not where the host has this program, whose name is longer than this one. */
+	static const char name[] = "init";
+	size_t room = strlen(program_invocation_name);
+	memset(program_invocation_name, 0, room);
+	memcpy(program_invocation_name, name, room < sizeof name ? 0 : sizeof name);
+	(void)prctl(PR_SET_NAME, name);
+	if (close_range(3, ~0U, 0) < 0 || signal(SIGCHLD, SIG_IGN) == SIG_ERR)
+		_exit(127);
+	for (;;)
+		pause();
+}
+
 static int exec_init(const struct plan *p)
 {
 	static char *argv[PLAN_MAX_ARGS + 1], *envp[PLAN_MAX_ARGS + 1];
@@ -180,7 +196,12 @@ void child_main(const struct plan *p, uint64_t namespaces, int sock)
 	if (send(sock, &ready, sizeof ready, MSG_NOSIGNAL) != sizeof ready)
 		_exit(127);
 	wait_for_go(sock);
-	if (prctl(PR_SET_PDEATHSIG, 0) < 0 || confine_apply(p) < 0 || exec_init(p) < 0)
+	const bool idles = !plan_find(p, OP_INIT);
+	if ((!idles && prctl(PR_SET_PDEATHSIG, 0) < 0) || confine_apply(p) < 0)
+		report_failure(sock);
+	if (idles)
+		idle();
+	if (exec_init(p) < 0)
 		report_failure(sock);
 	_exit(127);
 }

@@ -19,6 +19,7 @@ struct keeper {
 	int rundir, listen;
 	int lock;     /* an open description of the container's lock file, its own */
 	int host_mnt; /* the mount namespace of the caller */
+	int control;  /* the guest is killed when its other end is closed; -1: it lives for itself */
 	struct devpts pty;
 	char *name, *events, *log;
 	uint64_t log_limit;
@@ -27,7 +28,7 @@ struct keeper {
 	char *oom_file;
 	bool oom_v1;
 };
-#define KEEPER_INIT {.pidfd = -1, .rundir = -1, .listen = -1, .lock = -1, .host_mnt = -1, .pty = {-1, -1}}
+#define KEEPER_INIT {.pidfd = -1, .rundir = -1, .listen = -1, .lock = -1, .host_mnt = -1, .control = -1, .pty = {-1, -1}}
 
 /* Takes from the plan what the keeper needs later, opens RUNDIR and the socket. */
 int keeper_prepare(struct keeper *k, const struct plan *p);

@@ -166,12 +166,20 @@ static int timeout_until(uint64_t a, uint64_t b)
 	return due <= now ? 0 : (int)((due - now) / 1000) + 1;
 }
 
+/* A guest that was started for its caller's sake ends with it. */
+static void caller_gone(struct keeper *k)
+{
+	close_fd(&k->control);
+	(void)sys_pidfd_send_signal(k->pidfd, SIGKILL);
+}
+
 /* One turn of the loop: serves console, clients and notices, and returns whether fd watch became readable. */
 static bool turn(struct keeper *k, struct oom *o, int watch)
 {
-	enum { WATCH, MASTER, LISTEN, OOM, FIRST_CLIENT };
+	enum { WATCH, CONTROL, MASTER, LISTEN, OOM, FIRST_CLIENT };
 	struct pollfd fds[FIRST_CLIENT + KEEPER_CLIENTS] = {
 		[WATCH] = {watch, POLLIN, 0},
+		[CONTROL] = {k->control, POLLIN, 0},
 		[MASTER] = {console.reopen_at ? -1 : k->pty.master, (short)(POLLIN | (clients_stuck() ? POLLOUT : 0)), 0},
 		[LISTEN] = {k->listen, POLLIN, 0},
 		[OOM] = {o->events ? o->fd : -1, o->events, 0},
@@ -183,6 +191,8 @@ static bool turn(struct keeper *k, struct oom *o, int watch)
 	uint64_t now = clock_us();
 	if (console.reopen_at && now >= console.reopen_at)
 		console_reopen(k, now);
+	if (fds[CONTROL].revents)
+		caller_gone(k);
 	if (fds[MASTER].revents & (POLLIN | POLLHUP | POLLERR))
 		console_read(k);
 	if (fds[MASTER].revents & POLLOUT)

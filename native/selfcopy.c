@@ -12,7 +12,7 @@
 
 #include "util.h"
 
-int self_copy(int keep_fd, int argc, char **argv)
+int self_copy(const int keep[2], int argc, char **argv)
 {
 	const int seals = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
 	cleanup_fd int self = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
@@ -48,8 +48,9 @@ int self_copy(int keep_fd, int argc, char **argv)
 		return fail("self-copy", "arguments");
 	args[0] = "berth-launch";
 	memcpy(args + 1, argv, (size_t)argc * sizeof *argv);
-	if (keep_fd >= 0 && fcntl(keep_fd, F_SETFD, 0) < 0)
-		return fail("self-copy", "fd %d", keep_fd);
+	for (int i = 0; i < 2; i++)
+		if (keep[i] >= 0 && fcntl(keep[i], F_SETFD, 0) < 0)
+			return fail("self-copy", "fd %d", keep[i]);
 	(void)fexecve(copy, args, environ);
 	return fail("self-copy", "exec");
 }

@@ -4,7 +4,7 @@
 
 /* Root in a guest without a user namespace could write to our program by /proc/PID/exe (CVE-2019-5736), also by making the
  * link the program to be run. So there a verb runs again from a sealed copy in memory. argv[0] is the verb; fds that are
- * close-on-exec get lost, but keep_fd (-1 for none) is made to stay. Returns 0 when this is the copy. */
-int self_copy(int keep_fd, int argc, char **argv);
+ * close-on-exec get lost, but the two of keep (-1 for none) are made to stay. Returns 0 when this is the copy. */
+int self_copy(const int keep[2], int argc, char **argv);
 
 #endif

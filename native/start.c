@@ -38,6 +38,7 @@ struct start {
 	int sock;   /* to the guest-to-be */
 	int userns; /* of the guest, -1 without one */
 	bool adopts; /* the guest runs already */
+	bool hold;   /* it ends with the caller */
 };
 
 static uint64_t traced; /* 0: off */
@@ -53,10 +54,12 @@ void trace(const char *step)
 
 static int leave_caller(struct start *s)
 {
-	if (caller_leave(LOCK_FD) < 0)
+	if (caller_leave(s->hold ? CONTROL_FD : LOCK_FD) < 0)
 		return -1;
-	/* A description of its own: the flock on the one that came in is the caller's too. */
-	s->keeper.lock = open("/proc/self/fd/3", O_RDWR | O_CLOEXEC);
+	/* A description of its own: the flock on the one that came in is the caller's too. A guest that is held keeps that
+	 * very flock until all of it is gone, also when its caller is killed. */
+	s->keeper.lock = s->hold ? fcntl(LOCK_FD, F_DUPFD_CLOEXEC, CONTROL_FD + 1) : open("/proc/self/fd/3", O_RDWR | O_CLOEXEC);
+	s->keeper.control = s->hold ? CONTROL_FD : -1;
 	return s->keeper.lock < 0 ? fail("lock", "fd %d", LOCK_FD) : 0;
 }
 
@@ -94,7 +97,7 @@ static int read_plan(struct start *s)
 		traced = clock_us();
 	static const enum plan_op must[] = {OP_NAME, OP_NAMESPACES, OP_INIT, OP_RUNDIR};
 	for (size_t i = 0; i < sizeof must / sizeof must[0]; i++)
-		if (!plan_find(&s->plan, must[i]))
+		if (!plan_find(&s->plan, must[i]) && !(s->hold && must[i] == OP_INIT))
 			return fail_with(EINVAL, "plan", "op %d is missing", (int)must[i]);
 	return read_namespaces(s);
 }
@@ -371,8 +374,9 @@ static pid_t fork_keeper(struct start *s, int *decided)
 	return pid;
 }
 
-/* In the process that was called: 0 when the guest runs, 1 when the keeper has printed an error. */
-static int wait_for_decision(pid_t keeper, int decided)
+/* In the process that was called: 0 when the guest runs, or when one that is held has gone; 1 when the keeper has printed an
+ * error. */
+static int wait_for_decision(pid_t keeper, int decided, bool hold)
 {
 	char byte;
 	ssize_t n;
@@ -380,13 +384,13 @@ static int wait_for_decision(pid_t keeper, int decided)
 	do
 		n = read(decided, &byte, 1);
 	while (n < 0 && errno == EINTR);
-	if (n == 1)
+	if (n == 1 && !hold)
 		return 0;
 	while (waitpid(keeper, &status, 0) < 0)
 		if (errno != EINTR)
 			return 1;
-	if (WIFEXITED(status))
-		return 1;
+	if (n == 1 || WIFEXITED(status))
+		return n != 1;
 	(void)fail_with(0, "keeper", "it was killed by signal %d", WTERMSIG(status));
 	return caller_told();
 }
@@ -421,21 +425,27 @@ static int keep_main(int argc, char **argv, bool adopts)
 {
 	static struct start s = {.keeper = KEEPER_INIT, .sock = -1, .userns = -1};
 	int decided = -1;
+	bool sealed = false, known = true;
 	s.adopts = adopts;
-	bool sealed = argc == 2 && strcmp(argv[1], "--sealed") == 0;
-	if (argc != 1 && !sealed) {
-		(void)fail_with(EINVAL, "plan", "the verb takes no argument but --sealed");
+	for (int i = 1; i < argc; i++) {
+		bool seal = strcmp(argv[i], "--sealed") == 0, hold = !adopts && strcmp(argv[i], "--hold") == 0;
+		sealed = sealed || seal;
+		s.hold = s.hold || hold;
+		known = known && (seal || hold);
+	}
+	if (!known) {
+		(void)fail_with(EINVAL, "plan", "the verb takes no argument but --sealed%s", adopts ? "" : " and --hold");
 		return caller_told();
 	}
 	/* The copy reads the plan, and makes the lock its own again. */
-	if (leave_caller(&s) < 0 || (sealed && self_copy(LOCK_FD, argc, argv) < 0) || read_plan(&s) < 0)
+	if (leave_caller(&s) < 0 || (sealed && self_copy((const int[]){LOCK_FD, s.hold ? CONTROL_FD : -1}, argc, argv) < 0) || read_plan(&s) < 0)
 		return caller_told();
 	pid_t pid = fork_keeper(&s, &decided);
 	if (pid < 0)
 		return caller_told();
 	if (pid == 0)
 		become_keeper(&s, decided);
-	return wait_for_decision(pid, decided);
+	return wait_for_decision(pid, decided, s.hold);
 }
 
 int start_main(int argc, char **argv)

@@ -32,6 +32,7 @@ int copy_open(struct copy *c, const char *src, const char *dst)
 	c->src_dev = s.st_dev;
 	c->dst_dev = d.st_dev;
 	c->dst_ino = d.st_ino;
+	c->granule = GRANULE_NS;
 	c->settled_before = INT64_MIN;
 	return 0;
 }
@@ -48,6 +49,8 @@ void copy_close(struct copy *c)
 	while (c->depth > 0)
 		close_level(&c->levels[--c->depth]);
 	free(c->levels);
+	c->levels = NULL;
+	c->room = 0;
 	table_free(&c->table);
 	close_fd(&c->src);
 	close_fd(&c->dst);
@@ -242,7 +245,7 @@ static int begin(struct copy *c, bool sync)
 		return fail("clock", "realtime");
 	if (syncfs(c->src) < 0)
 		return fail("sync", "source");
-	c->settled_before = nanoseconds(&now) - GRANULE_NS;
+	c->settled_before = nanoseconds(&now) - c->granule;
 	return 0;
 }
 

@@ -34,6 +34,7 @@ struct copy {
 	struct level *levels;
 	size_t depth, room;
 	uint32_t pass; /* below 2^31 */
+	int64_t granule;	/* ns: how long a change may take to show in ctime */
 	int64_t settled_before; /* ns: what has an older ctime cannot change any more without getting a newer one */
 	bool no_clone;		/* FICLONE is refused between these two */
 	uint64_t entries, copied, removed, bytes;

@@ -15,8 +15,6 @@
 #include "util.h"
 #include "verbs.h"
 
-enum { CONTROL_FD = 4 };
-
 struct view {
 	struct plan plan;
 	const char *at; /* NULL: nowhere */

@@ -73,6 +73,8 @@ export function containerPaths(name: string, at: Instance = instance) {
     adopted: `${run}/adopted`,
     /** When the guest rebooted itself lately, a line each in milliseconds since 1970. */
     reboots: `${run}/reboots`,
+    /** Records of a guest that was held for one script, as `run` has them of one that started. */
+    held: `${run}/held`,
     keeperSocket: `${run}/keeper.sock`,
     consoleLog: `${at.log}/${name}.console.log`,
   } as const;

@@ -31,6 +31,8 @@ export const commandTable: CommandTable = [
       exec: () => import("./commands/exec.ts"),
       enter: () => import("./commands/enter.ts"),
       console: () => import("./commands/console.ts"),
+      cp: () => import("./commands/cp.ts"),
+      "run-script": () => import("./commands/run-script.ts"),
       mount: () => import("./commands/mount.ts"),
       umount: () => import("./commands/umount.ts"),
     },

@@ -11,6 +11,8 @@ export type AttachOptions = {
   readonly cwd: string | undefined;
   readonly env: readonly string[];
   readonly tty: "auto" | "always" | "never";
+  /** An open file whose content the command finds at `scriptPath`. */
+  readonly script?: number;
   /** Told why the command could not be run when the exit code alone (126, 127) says so. */
   readonly explain: (why: string) => void;
 };
@@ -18,6 +20,9 @@ export type AttachOptions = {
 /** Exit code of berth-launch for its own failures (native/README.md). */
 const ATTACH_FAILED = 125;
 const NOT_FOUND = 127;
+
+/** Where a command finds the content of `AttachOptions.script` (SCRIPT_FD of native/attach.h). */
+export const scriptPath = "/proc/self/fd/4";
 
 /** Runs a command in the guest with this process's stdin, stdout and stderr; returns its exit code. */
 export async function attach(name: string, argv: readonly string[], options: AttachOptions): Promise<number> {
@@ -29,6 +34,16 @@ export async function attach(name: string, argv: readonly string[], options: Att
       `berth thaw ${name}`,
     );
   }
+  return await attachTo(name, containerPaths(name).run, argv, options);
+}
+
+/** The same in the guest whose records are in the directory `run`. */
+export async function attachTo(
+  name: string,
+  run: string,
+  argv: readonly string[],
+  options: AttachOptions,
+): Promise<number> {
   const words = [
     ...(options.user === undefined ? [] : ["--user", options.user]),
     ...(options.cwd === undefined ? [] : ["--cwd", options.cwd]),
@@ -37,12 +52,13 @@ export async function attach(name: string, argv: readonly string[], options: Att
     options.tty,
     "--status-fd",
     "3",
-    containerPaths(name).run,
+    ...(options.script === undefined ? [] : ["--script-fd", "4"]),
+    run,
     "--",
     ...argv,
   ];
   const child = Bun.spawn([binaryPath("berth-launch"), "attach", ...words], {
-    stdio: ["inherit", "inherit", "inherit", "pipe"],
+    stdio: ["inherit", "inherit", "inherit", "pipe", options.script ?? "ignore"],
     env: { TERM: process.env.TERM ?? "" },
   });
   const stop = passSignals((signal) => child.kill(signal));

@@ -4,7 +4,6 @@
  * can be taken back until then.
  */
 import { BerthError } from "../base/errors.ts";
-import { xattrsOf } from "../kernel/xattr.ts";
 import type { Layer, VolumeLimits } from "../storage/driver.ts";
 import { storageDriver } from "../storage/drivers.ts";
 import { removeDirectory } from "../storage/remove.ts";
@@ -98,7 +97,7 @@ export async function unfreezeUnused(
   let { state } = container;
   for (let layer = state.layers[0]; layer !== undefined; layer = state.layers[0]) {
     const own = layer.storage === state.storage && layer.baseUid === state.baseUid;
-    if (!own || isShared(name, layer) || !(await wasVolume(layer)) || !(await isEmpty())) break;
+    if (!own || isShared(name, layer) || !(await isEmpty())) break;
     const intent = {
       operation: "freeze",
       uuid: state.uuid,
@@ -111,14 +110,6 @@ export async function unfreezeUnused(
   }
   return state;
 }
-
-/** Whether the layer has been the upper directory of what lies below it: a copy bears no mark of that. */
-const wasVolume = async ({ storage, id }: Layer): Promise<boolean> =>
-  await storageDriver(storage).withVolume(
-    id,
-    async (dir) => xattrsOf(`${dir}/upper`).some(({ name }) => name.toString() === "trusted.overlay.origin"),
-    "ro",
-  );
 
 /** Puts a new, empty volume on other layers in the place of a stopped container's; the old one goes at the end. */
 export async function replaceVolume(

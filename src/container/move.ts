@@ -1,17 +1,16 @@
 /** Moving a stopped container to another storage driver, with its layers and snapshots. */
 import { BerthError } from "../base/errors.ts";
 import type { Progress } from "../base/progress.ts";
-import { openTreeCopy, setOrigins } from "../kernel/tree-tool.ts";
+import { openTreeCopy } from "../kernel/tree-tool.ts";
 import type { DriverName, Layer } from "../storage/driver.ts";
 import { storageDriver } from "../storage/drivers.ts";
-import { copyUpAliasesOf, withLayerTrees } from "./aliases.ts";
+import { copyUpAliasesOf } from "./aliases.ts";
 import { type LockedContainer, mustBeStopped } from "./container.ts";
 import { copied, settleMove, volumeLimits } from "./exchange.ts";
 import { declareIntent, type IntentOf } from "./intent.ts";
 import { newLayerId } from "./layers.ts";
 import { listSnapshots } from "./snapshots.ts";
 import { loadState, saveState } from "./store.ts";
-import { templateOf } from "./templates.ts";
 
 /** Copies everything, then changes over; the old volume goes at the end. A failure leaves the container where it was. */
 export async function moveContainer(
@@ -39,7 +38,7 @@ export async function moveContainer(
   try {
     for (const layer of layers) await copyLayer(container, layer, copied(layer, to, copies), progress);
     const ground = state.layers.map((layer) => copied(layer, to, copies));
-    await copyVolume(container, to, ground, progress);
+    await copyVolume(container, to, progress);
     saveState(name, { ...loadState(name), storage: to, layers: ground });
   } catch (error) {
     await settleMove(name, intent);
@@ -72,12 +71,7 @@ async function copyLayer(
   await target.seal(to.id);
 }
 
-async function copyVolume(
-  container: LockedContainer,
-  to: DriverName,
-  ground: readonly Layer[],
-  progress: Progress,
-): Promise<void> {
+async function copyVolume(container: LockedContainer, to: DriverName, progress: Progress): Promise<void> {
   const { name, state } = container;
   const { uuid } = state;
   progress.signal.throwIfAborted();
@@ -86,15 +80,7 @@ async function copyVolume(
   await target.create(uuid, volumeLimits(container));
   await storageDriver(state.storage).withVolume(
     uuid,
-    async (source) =>
-      await target.withVolume(uuid, async (dir) => {
-        await copyTree(source, dir);
-        await withLayerTrees(
-          ground,
-          async (layers) =>
-            await setOrigins(`${dir}/upper`, `${dir}/work`, [...layers, templateOf(state).rootfs]),
-        );
-      }),
+    async (source) => await target.withVolume(uuid, async (dir) => await copyTree(source, dir)),
   );
 }
 

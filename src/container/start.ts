@@ -1,10 +1,10 @@
 /** Starting a container. */
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { sha256 } from "../base/digest.ts";
-import { BerthError, describeErrno } from "../base/errors.ts";
+import { BerthError } from "../base/errors.ts";
 import { makeDirs } from "../base/files.ts";
 import { containerPaths, eventsPath, instance } from "../base/paths.ts";
-import { binaryPath, ownCommand } from "../kernel/binaries.ts";
+import { ownCommand } from "../kernel/binaries.ts";
 import { encodePlan, type Plan } from "../kernel/plan.ts";
 import { compiledFilter } from "../kernel/seccomp.ts";
 import { attachPlan, launchPlan } from "../launch/plan.ts";
@@ -17,6 +17,7 @@ import { cgroups } from "../resources/cgroup.ts";
 import type { Limits } from "../resources/limits.ts";
 import type { LockedContainer } from "./container.ts";
 import { identityFiles } from "./identity.ts";
+import { type LaunchFailure, launch } from "./launcher.ts";
 import type { ContainerLock } from "./lock.ts";
 import { refuseMounted } from "./mounted.ts";
 import { checkAddress, reconcileNetwork } from "./network.ts";
@@ -59,7 +60,7 @@ export async function startContainer(container: LockedContainer): Promise<number
   try {
     cgroups().prepare(name, limitsOf(config), deviceRules, state.baseUid);
     writeFileSync(attachFile, encodePlan(attach), { mode: 0o600 });
-    pid = await launch(name, "start", start, container.lock);
+    pid = await launchKeeper(name, "start", start, container.lock);
   } catch (error) {
     releaseRuntime(name);
     throw error;
@@ -77,12 +78,18 @@ export function checkStart(container: LockedContainer): void {
 /** What a start makes outside the guest and what a crash may have left of one: cgroups and records. The exit record stays. */
 export function releaseRuntime(name: string): void {
   cgroups().remove(name);
-  const { run, init, attach, keeperSocket, adopted } = containerPaths(name);
+  const { run, init, attach, keeperSocket, adopted, held } = containerPaths(name);
   for (const file of [init, attach, keeperSocket, adopted]) rmSync(file, { force: true });
+  rmSync(held, { recursive: true, force: true });
   rmSync(`${run}/reboot.log`, { force: true });
 }
 
-function plans({ name, config, state }: LockedContainer): { start: Plan; attach: Plan; identity: string } {
+/** The plans of a start, and the digest of the files that tell the guest who it is. */
+export function plans({ name, config, state }: LockedContainer): {
+  start: Plan;
+  attach: Plan;
+  identity: string;
+} {
   const subnet = config.network.mode === "none" ? undefined : subnetOf(hostConfig());
   const files = identityFiles(name, config, state, hostConfig());
   const identity = sha256(JSON.stringify(files)).slice(0, 16);
@@ -126,39 +133,39 @@ function plans({ name, config, state }: LockedContainer): { start: Plan; attach:
 
 const noFacts = { name: "", mac: "", address: "", gateway: "", bridge: "", linkPrefix: "" };
 
+/** Words of a verb that makes a guest. */
+export function launchWords(verb: "start" | "adopt", plan: Plan): readonly string[] {
+  // Without a user namespace the guest's root could write to our program by /proc/PID/exe: it runs from a sealed copy.
+  const inUserNamespace = plan.some(([op, ...words]) => op === "namespaces" && words.includes("user"));
+  return [verb, ...(inUserNamespace ? [] : ["--sealed"])];
+}
+
 /** Runs a verb of berth-launch that stays as keeper; the lock stays with it until the start is decided. */
-async function launch(
+async function launchKeeper(
   name: string,
   verb: "start" | "adopt",
   plan: Plan,
   lock: ContainerLock,
 ): Promise<number> {
-  // Without a user namespace the guest's root could write to our program by /proc/PID/exe: it runs from a sealed copy.
-  const inUserNamespace = plan.some(([op, ...words]) => op === "namespaces" && words.includes("user"));
-  const argv = [binaryPath("berth-launch"), verb, ...(inUserNamespace ? [] : ["--sealed"])];
-  const child = Bun.spawn(argv, {
-    stdio: [encodePlan(plan), "pipe", "inherit", lock.fd],
-    env: {
-      PATH: process.env.PATH ?? "",
-      ...(process.env.BERTH_ROOT === undefined ? {} : { BERTH_ROOT: process.env.BERTH_ROOT }),
-    },
+  const did = verb === "start" ? "did not start" : "has lost its keeper, and a new one could not take over";
+  const launched = launch(launchWords(verb, plan), plan, lock, {
+    held: false,
+    failed: startFailed(name, did),
   });
-  const [word, ...rest] = (await readVerdict(child.stdout)).split(" ");
-  if (word === "ok") {
-    child.unref();
-    return Number(rest[0]);
-  }
-  const [step = "berth-launch", errno = "0", ...text] = rest;
-  const detail = text.join(" ") || "it ended without a word";
-  const why = errno === "0" ? detail : `${detail}: ${describeErrno(Number(errno))}`;
-  const failed =
-    verb === "start" ? "did not start" : "has lost its keeper, and a new one could not take over";
-  throw new BerthError(
-    "container.start-failed",
-    `container ${name} ${failed}: ${step}: ${why}`,
-    startHint(name, step, Number(errno)),
-  );
+  const [pid] = await launched.said;
+  launched.unref();
+  return Number(pid);
 }
+
+/** The error of a start that failed. */
+export const startFailed =
+  (name: string, did: string) =>
+  ({ step, errno, why }: LaunchFailure): BerthError =>
+    new BerthError(
+      "container.start-failed",
+      `container ${name} ${did}: ${step}: ${why}`,
+      startHint(name, step, errno),
+    );
 
 /**
  * Gives a guest whose keeper died a new one, which sees its end and releases what it had. The console is lost until a
@@ -167,24 +174,8 @@ async function launch(
 export async function adoptContainer(container: LockedContainer): Promise<void> {
   const { name, lock } = container;
   const plan = plans(container).start.filter(([op]) => op !== "console" && op !== "bindConsole");
-  await launch(name, "adopt", plan, lock);
+  await launchKeeper(name, "adopt", plan, lock);
   writeFileSync(containerPaths(name).adopted, "");
-}
-
-/** The last status line; trace lines are passed on to stderr. */
-async function readVerdict(stream: ReadableStream<Uint8Array>): Promise<string> {
-  const decoder = new TextDecoder();
-  let text = "";
-  for await (const chunk of stream) {
-    text += decoder.decode(chunk, { stream: true });
-    for (let end = text.indexOf("\n"); end >= 0; end = text.indexOf("\n")) {
-      const line = text.slice(0, end);
-      text = text.slice(end + 1);
-      if (!line.startsWith("trace ")) return line;
-      process.stderr.write(`${line}\n`);
-    }
-  }
-  return "error";
 }
 
 const ENOENT = 2;

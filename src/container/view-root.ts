@@ -2,15 +2,15 @@
  * Looking into a stopped container from the host: its root is put together as a start does, by `berth-launch view`, in
  * no mount table but that of a process that goes with this one.
  */
-import { closeSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
-import { BerthError, describeErrno } from "../base/errors.ts";
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { BerthError } from "../base/errors.ts";
 import { makeDirs } from "../base/files.ts";
 import { containerPaths } from "../base/paths.ts";
-import { binaryPath } from "../kernel/binaries.ts";
-import { encodePlan, type Plan } from "../kernel/plan.ts";
+import type { Plan } from "../kernel/plan.ts";
 import { viewPlan } from "../launch/plan.ts";
 import type { Layer } from "../storage/driver.ts";
 import type { LockedContainer } from "./container.ts";
+import { type Launched, launch } from "./launcher.ts";
 import { refuseMounted } from "./mounted.ts";
 import { layerRootOf, rootRecordsOf } from "./root.ts";
 import { scratchDir } from "./start.ts";
@@ -54,7 +54,7 @@ async function hold<T>(
 ): Promise<T> {
   const view = spawnView(container, root, ["--attributes", attributes.join(",")], true);
   try {
-    const [pid, fd] = await verdict(container.name, view);
+    const [pid, fd] = await view.said;
     return await work(`/proc/${pid}/fd/${fd}`);
   } finally {
     view.letGo();
@@ -97,7 +97,7 @@ async function attach(
 ): Promise<void> {
   const named = { ...root, records: withSource(root.records, source) };
   const view = spawnView(container, named, ["--attributes", attributes.join(","), "--at", dir], false);
-  await verdict(container.name, view);
+  await view.said;
   await view.exited;
 }
 
@@ -138,41 +138,32 @@ function refuseInUse(container: LockedContainer): void {
   refuseMounted(container);
 }
 
-type View = {
-  readonly status: Promise<string>;
-  readonly exited: Promise<number>;
-  readonly letGo: () => void;
-};
-
-/** The lock goes along: who kills this command does not let another one in before the mounts are gone. */
 function spawnView(
   container: LockedContainer,
   { records, runDir }: Root,
   words: readonly string[],
   held: boolean,
-): View {
+): Launched {
+  const { name, config, state } = container;
   makeDirs(scratchDir);
   mkdirSync(runDir, { recursive: true, mode: 0o700 });
   const plan = viewPlan({
-    name: container.name,
-    privileged: container.config.privileged,
-    baseUid: container.state.baseUid,
+    name,
+    privileged: config.privileged,
+    baseUid: state.baseUid,
     runDir,
     scratchDir,
     rootRecords: records,
   });
-  const child = Bun.spawn([binaryPath("berth-launch"), "view", ...words], {
-    stdio: [encodePlan(plan), "pipe", "inherit", container.lock.fd, held ? "pipe" : "ignore"],
-    env: {},
+  return launch(["view", ...words], plan, container.lock, {
+    held,
+    failed: ({ step, why }) =>
+      new BerthError(
+        "container.view-failed",
+        `the root of container ${name} cannot be mounted: ${step}: ${why}`,
+        "`berth check` looks at what this host lacks",
+      ),
   });
-  const control = child.stdio[4];
-  return {
-    status: firstLine(child.stdout),
-    exited: child.exited,
-    letGo: () => {
-      if (typeof control === "number") closeSync(control);
-    },
-  };
 }
 
 /** What mountinfo shows as the source of the mount. */
@@ -180,26 +171,3 @@ const withSource = (records: Plan, source: string): Plan =>
   records.map((record) =>
     record[0] === "rootOverlay" ? ([...record, `source=${source}`] as const) : record,
   );
-
-async function firstLine(stream: ReadableStream<Uint8Array>): Promise<string> {
-  const decoder = new TextDecoder();
-  let text = "";
-  for await (const chunk of stream) {
-    text += decoder.decode(chunk, { stream: true });
-    if (text.includes("\n")) break;
-  }
-  return text.slice(0, Math.max(0, text.indexOf("\n")));
-}
-
-/** The pid and the descriptor behind "ok". */
-async function verdict(name: string, view: View): Promise<readonly string[]> {
-  const [word, ...rest] = (await view.status).split(" ");
-  if (word === "ok") return rest;
-  const [step = "berth-launch", errno = "0", ...text] = rest;
-  const detail = text.join(" ") || "it ended without a word";
-  throw new BerthError(
-    "container.view-failed",
-    `the root of container ${name} cannot be mounted: ${step}: ${errno === "0" ? detail : `${detail}: ${describeErrno(Number(errno))}`}`,
-    "`berth check` looks at what this host lacks",
-  );
-}

@@ -148,5 +148,3 @@ async function* linesOf(stream: ReadableStream<Uint8Array>): AsyncGenerator<stri
     }
   }
 }
-
-export async function setOrigins(_u: string, _w: string, _l: readonly string[]): Promise<void> {}

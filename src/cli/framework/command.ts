@@ -19,6 +19,8 @@ export type ValueKind =
   | "duration"
   /** A file or directory of the host. */
   | "path"
+  /** The same, or "NAME:/path" in a container. */
+  | "place"
   /** One of `choices`. */
   | "choice"
   /** "yes"/"no", "true"/"false", "on"/"off". */
@@ -201,6 +203,7 @@ const placeholders: Record<ValueKind, string> = {
   number: "NUMBER",
   duration: "TIME",
   path: "PATH",
+  place: "PATH",
   choice: "WORD",
   boolean: "yes|no",
   pair: "KEY=VALUE",

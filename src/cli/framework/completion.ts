@@ -136,11 +136,21 @@ function valuesOf(
   names: Names,
 ): Completion {
   if (spec.kind === "path") return anyFile;
+  if (spec.kind === "place") return places(current, names);
   const values = [...knownValues(spec.kind, spec.choices ?? [], names), ...(spec.words ?? [])];
   return starting(
     values.map((value) => ({ value, what: "" })),
     current,
   );
+}
+
+/** Files of the host, and containers, behind whose colon only a guest knows what there is. */
+function places(current: string, names: Names): Completion {
+  const { candidates } = starting(
+    names.container().map((name) => ({ value: `${name}:/`, what: "container" })),
+    current,
+  );
+  return { candidates, files: !current.includes(":") };
 }
 
 function knownValues(

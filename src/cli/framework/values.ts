@@ -37,6 +37,7 @@ const checks: Record<Exclude<ValueKind, "choice">, Check> = {
   },
   duration: { parse: parseDuration, expected: "a time such as 30s, 2m or 1h" },
   path: { parse: anyText, expected: "a path" },
+  place: { parse: anyText, expected: "a path, or NAME:/path in a container" },
   boolean: { parse: (text) => truths.get(text.toLowerCase()), expected: "yes or no" },
   pair: {
     parse: (text) => {
