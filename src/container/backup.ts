@@ -96,15 +96,19 @@ async function writeRoot(container: LockedContainer, still: Still, writer: Backu
 
 async function writeLayers(container: LockedContainer, still: Still, writer: BackupWriter): Promise<void> {
   if (!still.running) await copyUpAliasesOf(container);
-  await withLayerTrees(still.layers, async ([upper, ...lowers]) => {
-    for (const [index, path] of lowers.entries())
-      await writer.tree({ prefix: layerPrefix(index), path, baseUid: baseOf(still.layers[index + 1]) });
-    if (upper !== undefined)
-      await writer.tree({ prefix: upperPrefix, path: upper, baseUid: baseOf(still.layers[0]) });
+  const [top, ...lower] = still.layers;
+  if (top === undefined) return;
+  await withLayerTrees(lower, async (paths) => {
+    for (const [index, path] of paths.entries())
+      await writer.tree({ prefix: layerPrefix(index), path, baseUid: lower[index]?.baseUid ?? 0 });
   });
+  const mode = still.running ? "ro" : "rw"; // a volume may have a journal to replay
+  await storageDriver(top.storage).withVolume(
+    top.id,
+    async (dir) => await writer.tree({ prefix: upperPrefix, path: `${dir}/upper`, baseUid: top.baseUid }),
+    mode,
+  );
 }
-
-const baseOf = (layer: Layer | undefined): number => layer?.baseUid ?? 0;
 
 function manifestOf(
   { name, config, state }: LockedContainer,

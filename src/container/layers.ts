@@ -82,10 +82,11 @@ export function holdsLayers(name: string): boolean {
   );
 }
 
-/** Removes every layer that nobody has. */
-export async function sweepLayers(): Promise<void> {
+/** Removes every layer that nobody has; and what there is of those in `begun`, which may be no whole volumes yet. */
+export async function sweepLayers(begun: readonly Pick<Layer, "id" | "storage">[] = []): Promise<void> {
   await withLayersLock(async () => {
     const owners = layerOwners();
+    for (const { id, storage } of begun) if (!owners.has(id)) await storageDriver(storage).remove(id);
     for (const driver of driverNames.map(storageDriver))
       for (const id of driver.volumes()) if (isLayer(id) && !owners.has(id)) await driver.remove(id);
   });

@@ -3,7 +3,6 @@
 import { BerthError } from "../base/errors.ts";
 import type { Progress } from "../base/progress.ts";
 import { formatSize } from "../base/units.ts";
-import { setOrigins } from "../kernel/tree-tool.ts";
 import { backupPolicy } from "../storage/archive/backup-policy.ts";
 import type { Backup } from "../storage/archive/backup-reader.ts";
 import { splitTrees, type Trees } from "../storage/archive/backup-trees.ts";
@@ -11,11 +10,9 @@ import { layerPrefix, rootPrefix, upperPrefix } from "../storage/archive/backup-
 import { unpack } from "../storage/archive/unpack.ts";
 import { storageDriver } from "../storage/drivers.ts";
 import { must } from "../storage/program.ts";
-import { withLayerTrees } from "./aliases.ts";
 import type { LockedContainer } from "./container.ts";
 import { volumeLimits } from "./exchange.ts";
 import { saveState } from "./store.ts";
-import { templateOf } from "./templates.ts";
 
 /** Limits are the volume's. */
 const noLimits = {
@@ -66,14 +63,8 @@ async function fillVolume(
   prefix: string,
   isLayer: boolean,
 ): Promise<void> {
-  const { uuid, storage, layers, baseUid } = state;
-  await storageDriver(storage).withVolume(uuid, async (dir) => {
-    await unpackTree(trees, prefix, `${dir}/upper`, baseUid, isLayer);
-    if (!isLayer) return;
-    await withLayerTrees(
-      layers,
-      async (paths) => await setOrigins(`${dir}/upper`, `${dir}/work`, [...paths, templateOf(state).rootfs]),
-    );
+  await storageDriver(state.storage).withVolume(state.uuid, async (dir) => {
+    await unpackTree(trees, prefix, `${dir}/upper`, state.baseUid, isLayer);
   });
 }
 
