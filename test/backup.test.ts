@@ -55,11 +55,14 @@ const notItsOwn = /^(proc|sys|dev|run|tmp|etc\/(hostname|hosts|resolv\.conf|mach
 /** Everything that a running guest sees of its files, times and all, with its own ids. */
 async function tree(name: string): Promise<readonly string[]> {
   const { pid, baseUid } = await world.json<Info>("info", name);
+  return linesOf(`/proc/${pid}/root`, baseUid);
+}
+
+function linesOf(root: string, baseUid: number): readonly string[] {
   const leaveOut = ({ relative, stat }: TreeEntry): boolean =>
     stat.isSocket() || notItsOwn.test(relative.toString("latin1"));
   const lines: string[] = [];
-  for (const entry of treeEntries(`/proc/${pid}/root`, leaveOut))
-    lines.push(describeEntry(entry, toGuest(baseUid)));
+  for (const entry of treeEntries(root, leaveOut)) lines.push(describeEntry(entry, toGuest(baseUid)));
   return lines;
 }
 
@@ -122,6 +125,8 @@ for (const storage of ["image", "plain"])
     await world.ok("backup", "a", `${out}/${stopped}.tar`, ...optionsOf(stopped));
     expect(readdirSync(out).sort()).toEqual([`${running}.tar.zst`, `${stopped}.tar`].sort());
     expect(statSync(`${out}/${stopped}.tar`).mode & 0o777).toBe(0o600);
+    await unpackByTar(`${out}/whole.tar${running === "whole" ? ".zst" : ""}`);
+    expect(linesOf(`${out}/unpacked/rootfs`, 0)).toEqual(before);
     for (const file of [`${running}.tar.zst`, `${stopped}.tar`]) {
       await world.ok("restore", `${out}/${file}`, "b");
       await world.ok("start", "b");
@@ -135,6 +140,14 @@ for (const storage of ["image", "plain"])
       await world.ok("rm", "--force", "b");
     }
   });
+
+/** As somebody without berth would. */
+async function unpackByTar(file: string): Promise<void> {
+  mkdirSync(`${out}/unpacked`);
+  const options = ["--xattrs", "--xattrs-include=*", "--numeric-owner"];
+  const { code, stderr } = await run(["tar", ...options, "-xpf", file, "-C", `${out}/unpacked`]);
+  if (code !== 0) throw new Error(stderr);
+}
 
 const optionsOf = (kind: string): readonly string[] => (kind === "upper" ? ["--upper"] : []);
 
