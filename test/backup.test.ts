@@ -1,6 +1,7 @@
 /** Backups: what comes back is what was there, anything that is not whole is refused, and nothing is left on the way. */
 import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
 import {
+  cpSync,
   existsSync,
   mkdirSync,
   readdirSync,
@@ -8,6 +9,7 @@ import {
   readlinkSync,
   rmSync,
   statSync,
+  symlinkSync,
   writeFileSync,
 } from "node:fs";
 import { sha256 } from "../src/base/digest.ts";
@@ -25,6 +27,7 @@ let world: World;
 let out: string;
 beforeAll(async () => {
   world = await newWorld("busybox", "debian-13");
+  ownTemplates(`${world.at.lib}/templates`);
   out = `${world.root}/out`;
   mkdirSync(out);
 });
@@ -33,6 +36,16 @@ afterEach(async () => {
   await world.ok("rm", "--force", "--all");
   for (const file of readdirSync(out)) rmSync(`${out}/${file}`, { recursive: true });
 });
+
+/** What restoring adds to the templates is this world's: another one's `template gc` knows nothing of its containers. */
+function ownTemplates(dir: string): void {
+  const shared = readlinkSync(dir);
+  rmSync(dir);
+  mkdirSync(dir);
+  cpSync(`${shared}/names`, `${dir}/names`, { recursive: true });
+  for (const digest of readdirSync(shared).filter((entry) => /^[0-9a-f]{64}$/.test(entry)))
+    symlinkSync(`${shared}/${digest}`, `${dir}/${digest}`);
+}
 
 const create = async (name: string, storage = "image", ...more: readonly string[]) =>
   await world.ok(

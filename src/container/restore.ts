@@ -39,6 +39,16 @@ export type RestoreResult = {
 /** Looks at the whole backup first: one that is damaged touches nothing. */
 export async function restoreContainer(request: RestoreRequest, progress: Progress): Promise<RestoreResult> {
   if (request.name !== undefined) await mustBeFree(request.name);
+  try {
+    return await restoreWhole(request, progress);
+  } catch (error) {
+    if (progress.signal.aborted)
+      throw new BerthError("storage.failed", `restoring ${request.file} was interrupted`, "", error);
+    throw error;
+  }
+}
+
+async function restoreWhole(request: RestoreRequest, progress: Progress): Promise<RestoreResult> {
   return await withBackup(request.file, progress, async (backup) => {
     const { manifest } = backup;
     const name = request.name ?? manifest.name;

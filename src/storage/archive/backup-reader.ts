@@ -59,7 +59,7 @@ export async function withBackup<T>(
 /** Opens the file once, or makes one without a name of what comes from stdin: it has to be read twice. */
 async function withSource<T>(file: string, progress: Progress, work: (fd: number) => Promise<T>): Promise<T> {
   if (file !== "-") {
-    const fd = openSync(file, constants.O_RDONLY | constants.O_NOCTTY);
+    const fd = openSync(file, constants.O_RDONLY | constants.O_NOCTTY | constants.O_NONBLOCK);
     try {
       if (fstatSync(fd).isFile()) return await work(fd);
       throw new BerthError("usage.bad-argument", `${file} is no regular file`, "name a file, or - for stdin");
