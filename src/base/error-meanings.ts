@@ -38,6 +38,7 @@ const meanings: Record<ErrorCode, string> = {
   "template.bad-name": "The word cannot be a template's name.",
   "archive.damaged":
     "The archive is cut short or damaged, or in no format that berth reads; the message names byte and member.",
+  "archive.exists": "A file of that name is there already.",
   "archive.refused":
     "The archive holds what berth does not unpack: a path that leads out of it, too much, another architecture.",
   "archive.unverified": "Its checksum or signature is not the one asked for. Nothing was unpacked.",

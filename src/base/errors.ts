@@ -54,6 +54,7 @@ export const errorCodes = {
   "template.build-failed": "failed",
   "template.bad-name": "usage",
   "archive.damaged": "failed",
+  "archive.exists": "exists",
   "archive.refused": "failed",
   "archive.unverified": "failed",
   "storage.failed": "failed",

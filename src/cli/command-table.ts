@@ -51,6 +51,13 @@ export const commandTable: CommandTable = [
     },
   },
   {
+    title: "Backups",
+    commands: {
+      backup: () => import("./commands/backup.ts"),
+      restore: () => import("./commands/restore.ts"),
+    },
+  },
+  {
     title: "Snapshots",
     commands: {
       snapshot: {

@@ -8,6 +8,7 @@ import { type ConfigChanges, parseContainerConfig } from "../config/parse.ts";
 import type { ContainerConfig } from "../config/schema.ts";
 import { claimAddress, macOf } from "../network/addresses.ts";
 import { subnetOf } from "../network/bridge.ts";
+import { contains, toNumber } from "../network/ipv4.ts";
 import type { DriverName } from "../storage/driver.ts";
 import { chooseDriver, storageDriver } from "../storage/drivers.ts";
 import { resolveTemplate } from "../storage/templates.ts";
@@ -15,13 +16,14 @@ import { withVolumeLocks } from "../storage/volumes.ts";
 import type { LockedContainer } from "./container.ts";
 import { checkSoftLimits, checkUserQuota, diskLimits } from "./disk-limits.ts";
 import { claimIds } from "./ids.ts";
-import { clearIntent, declareIntent } from "./intent.ts";
+import { clearIntent, declareIntent, readIntent } from "./intent.ts";
+import { stateIfExists, withLayersLock } from "./layers.ts";
 import { type ContainerLock, dropLockFile, withLock } from "./lock.ts";
 import { checkMounts, volumesOf } from "./mounts.ts";
-import { checkName, checkNumber } from "./name.ts";
+import { checkName, checkNumber, containerNames } from "./name.ts";
 import { checkAddress } from "./network.ts";
 import { discard, recover } from "./recover.ts";
-import { type ContainerState, hostConfig, saveState } from "./store.ts";
+import { type ContainerState, hostConfig, loadState, saveState } from "./store.ts";
 
 export type CreateOptions = {
   readonly template: string;
@@ -37,6 +39,12 @@ export async function createContainer(name: string, options: CreateOptions): Pro
   parseContainerConfig(text, `settings of ${name}`);
   const template = resolveTemplate(options.template);
   const storage = options.storage ?? hostConfig().storage ?? (await chooseDriver());
+  await needDriver(storage);
+  return await makeContainer(name, text, { template: template.digest, storage, layers: [] });
+}
+
+/** Fails with host.missing-feature, saying what the host lacks for it. */
+export async function needDriver(storage: DriverName): Promise<void> {
   const missing = await storageDriver(storage).missing();
   if (missing !== undefined)
     throw new BerthError(
@@ -44,10 +52,9 @@ export async function createContainer(name: string, options: CreateOptions): Pro
       `storage driver ${storage} does not work here: ${missing}`,
       "choose another with --storage",
     );
-
-  return await makeContainer(name, text, { template: template.digest, storage, layers: [] });
 }
 
+/** The name is another's. */
 export const nameTaken = (name: string): BerthError =>
   new BerthError(
     "container.exists",
@@ -58,12 +65,16 @@ export const nameTaken = (name: string): BerthError =>
 /** What a new container lies on. */
 export type Ground = Pick<ContainerState, "template" | "storage" | "layers">;
 
+/** Who the new container is, where it is not a new one. An address that another one has is not taken over. */
+export type Identity = Pick<ContainerState, "uuid" | "mac" | "address">;
+
 /** Makes a container with these settings on that ground, whole or not at all; `finish` is a part of it. */
 export async function makeContainer(
   name: string,
   text: string,
   ground: Ground,
   finish: (container: LockedContainer) => Promise<void> = async () => {},
+  identity?: Identity,
 ): Promise<ContainerState> {
   const { storage, layers } = ground;
   checkName(name);
@@ -73,22 +84,26 @@ export async function makeContainer(
   await checkUserQuota(config, storage);
   return await withLock(name, async (lock) => {
     if (await recover(lock)) throw nameTaken(name);
-    const uuid = crypto.randomUUID();
+    const uuid = identity?.uuid ?? crypto.randomUUID();
     makeDirs(`${instance.lib}/containers`);
-    mkdirSync(containerPaths(name).dir, { mode: 0o700 });
-    declareIntent(name, { operation: "create", uuid, storage, layers });
+    const declare = async (): Promise<void> => {
+      mkdirSync(containerPaths(name).dir, { mode: 0o700 });
+      declareIntent(name, { operation: "create", uuid, storage, layers });
+    };
+    if (identity === undefined) await declare();
+    else await withoutTwin(lock, uuid, declare);
     try {
       await withVolumeLocks(volumesOf(config), async () => {
         checkMounts({ config }, []);
         writeAtomic(containerPaths(name).config, text); // from here on it is a user of its volumes
       });
-      const state = await fill(uuid, config, ground);
+      const state = await fill(uuid, config, ground, identity);
       saveState(name, state);
       resolveTemplate(state.template); // it may have been removed in the meantime
       await finish({ name, lock, config, state });
       clearIntent(name);
       syncDir(`${instance.lib}/containers`);
-      return state;
+      return loadState(name);
     } catch (error) {
       await discardNew(lock, uuid, storage);
       throw error;
@@ -96,18 +111,45 @@ export async function makeContainer(
   });
 }
 
+/** Two containers of one UUID would have one volume: one that is being made, or was left half removed, counts too. */
+async function withoutTwin(lock: ContainerLock, uuid: string, declare: () => Promise<void>): Promise<void> {
+  try {
+    await withLayersLock(async () => {
+      refuseTwin(uuid);
+      await declare();
+    });
+  } catch (error) {
+    dropLockFile(lock);
+    throw error;
+  }
+}
+
+function refuseTwin(uuid: string): void {
+  const twin = containerNames().find(
+    (name) => readIntent(name)?.uuid === uuid || stateIfExists(name)?.uuid === uuid,
+  );
+  if (twin !== undefined)
+    throw new BerthError(
+      "container.exists",
+      `container ${twin} has the identity ${uuid} already`,
+      `leave out --same-identity, or \`berth rm ${twin}\` first`,
+    );
+}
+
 /** Claims ids and address and makes the volume. */
 async function fill(
   uuid: string,
   config: ContainerConfig,
   { template, storage, layers }: Ground,
+  identity: Identity | undefined,
 ): Promise<ContainerState> {
   const baseUid = config.privileged ? 0 : claimIds(uuid);
   checkAddress(config, { uuid, address: null });
   const address =
     config.network.mode === "none"
       ? null
-      : claimAddress(config.network.address, uuid, subnetOf(hostConfig()));
+      : (claimFormer(config, uuid, identity?.address) ??
+        claimAddress(config.network.address, uuid, subnetOf(hostConfig())));
   await storageDriver(storage).create(uuid, diskLimits(config));
   return {
     version: 1,
@@ -116,12 +158,26 @@ async function fill(
     storage,
     layers,
     baseUid,
-    mac: macOf(uuid),
+    mac: identity?.mac ?? macOf(uuid),
     address,
     created: new Date().toISOString(),
     shouldRun: false,
     identity: "",
   };
+}
+
+/** The address that it had, if its settings ask for none, this host's bridge has it, and nobody else. */
+function claimFormer(config: ContainerConfig, uuid: string, former?: string | null): string | undefined {
+  const subnet = subnetOf(hostConfig());
+  const [address = ""] = (former ?? "").split("/");
+  if (address === "" || config.network.address !== "auto" || !contains(subnet, toNumber(address)))
+    return undefined;
+  try {
+    return claimAddress(address, uuid, subnet);
+  } catch (error) {
+    if (error instanceof BerthError && error.code.startsWith("network.")) return undefined;
+    throw error;
+  }
 }
 
 async function discardNew(lock: ContainerLock, uuid: string, storage: DriverName): Promise<void> {

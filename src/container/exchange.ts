@@ -157,7 +157,7 @@ export async function settleMove(name: string, intent: IntentOf<"move">): Promis
     await storageDriver(to).remove(uuid);
   }
   clearIntent(name);
-  await sweepLayers();
+  await sweepLayers(intent.layers);
 }
 
 /** The layer's copy on the other driver, if it has one. */

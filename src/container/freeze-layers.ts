@@ -59,6 +59,20 @@ export async function isVolumeEmpty({ state }: Pick<LockedContainer, "state">): 
   );
 }
 
+/**
+ * Runs `work` with layers that stay as they are while the guest runs on: its own, and on top a copy of what it has written since,
+ * which goes afterwards. A stopped container needs none.
+ */
+export async function withStillLayers<T>(
+  container: LockedContainer,
+  progress: Progress,
+  work: (frozen: Frozen) => Promise<T>,
+): Promise<T> {
+  const result = await withCopy(container, progress, work);
+  await sweepLayers();
+  return result;
+}
+
 async function withCopy<T>(
   container: LockedContainer,
   progress: Progress,

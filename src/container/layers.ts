@@ -26,7 +26,7 @@ export const isLayer = (id: string): boolean => id.startsWith(PREFIX);
 export const MOST_LAYERS = 100;
 
 /** Runs `work` while nobody else removes layers or begins to use one. */
-async function withLayersLock<T>(work: () => Promise<T>): Promise<T> {
+export async function withLayersLock<T>(work: () => Promise<T>): Promise<T> {
   const dir = `${instance.lib}/containers`;
   makeDirs(dir);
   const fd = openSync(dir, "r");
@@ -61,7 +61,8 @@ export function layerOwners(driver?: DriverName): LayerOwners {
   return owners;
 }
 
-function stateIfExists(name: string): ContainerState | undefined {
+/** Its facts; undefined while it is being made or removed. */
+export function stateIfExists(name: string): ContainerState | undefined {
   try {
     return loadState(name);
   } catch (error) {
@@ -81,10 +82,11 @@ export function holdsLayers(name: string): boolean {
   );
 }
 
-/** Removes every layer that nobody has. */
-export async function sweepLayers(): Promise<void> {
+/** Removes every layer that nobody has; and what there is of those in `begun`, which may be no whole volumes yet. */
+export async function sweepLayers(begun: readonly Pick<Layer, "id" | "storage">[] = []): Promise<void> {
   await withLayersLock(async () => {
     const owners = layerOwners();
+    for (const { id, storage } of begun) if (!owners.has(id)) await storageDriver(storage).remove(id);
     for (const driver of driverNames.map(storageDriver))
       for (const id of driver.volumes()) if (isLayer(id) && !owners.has(id)) await driver.remove(id);
   });

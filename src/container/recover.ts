@@ -4,11 +4,11 @@ import { claimant, listIfExists, syncDir, writeAtomic } from "../base/files.ts";
 import { containerPaths, instance, leasesDir } from "../base/paths.ts";
 import { releaseAddress } from "../network/addresses.ts";
 import { cgroups } from "../resources/cgroup.ts";
-import type { DriverName, VolumeLimits } from "../storage/driver.ts";
+import type { Layer, VolumeLimits } from "../storage/driver.ts";
 import { storageDriver } from "../storage/drivers.ts";
 import { settleMove, settleReplace, undoFreeze } from "./exchange.ts";
 import { releaseIds } from "./ids.ts";
-import { clearIntent, hasIntent, type IntentOf, readIntent } from "./intent.ts";
+import { clearIntent, hasIntent, type IntentOf, type Owner, readIntent } from "./intent.ts";
 import { holdsLayers, sweepLayers } from "./layers.ts";
 import { type ContainerLock, dropLockFile, tryTakeLock } from "./lock.ts";
 import { statusOf } from "./status.ts";
@@ -37,7 +37,7 @@ export async function recover(lock: ContainerLock): Promise<boolean> {
     case "copy":
       if (intent.thaw && statusOf(name).state === "frozen") cgroups().setFrozen(name, false);
       clearIntent(name);
-      await sweepLayers();
+      await sweepLayers(intent.layers);
       return true;
     case "replace":
       await settleReplace(name, intent);
@@ -76,7 +76,7 @@ export async function recoverIdle(names: readonly string[]): Promise<void> {
 /** Removes everything that belongs to the container. Whatever is gone already is fine, so it can be repeated. */
 export async function discard(
   { name }: ContainerLock,
-  { uuid, storage }: { uuid: string; storage: DriverName },
+  { uuid, storage, layers }: Owner & { readonly layers?: readonly Layer[] },
 ): Promise<void> {
   cgroups().remove(name);
   const layered = holdsLayers(name);
@@ -86,7 +86,7 @@ export async function discard(
   rmSync(run, { recursive: true, force: true });
   for (const log of [consoleLog, `${consoleLog}.1`]) rmSync(log, { force: true });
   discardDirectory(name);
-  if (layered) await sweepLayers();
+  if (layered) await sweepLayers(layers);
 }
 
 /** The intent goes last, so that a removal cut short is known as one. */

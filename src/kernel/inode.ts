@@ -34,3 +34,14 @@ export function setTime(path: BytePath, seconds: number, nanoseconds: number): v
   if (libc().utimensat(AT_FDCWD, terminated(path), ptr(times), AT_SYMLINK_NOFOLLOW) !== 0)
     throw systemError(errno(), "utimensat", path.toString());
 }
+
+/** asm/unistd.h: the number is the architecture's. */
+const SYS_linkat = process.arch === "arm64" ? 37 : 265;
+const AT_SYMLINK_FOLLOW = 0x400;
+
+/** Gives an open file that has none (O_TMPFILE, open(2)) a name, which must be free. */
+export function linkOpenFile(fd: number, path: string): void {
+  const [open, name] = [terminated(`/proc/self/fd/${fd}`), terminated(path)];
+  const done = libc().syscall(SYS_linkat, AT_FDCWD, ptr(open), AT_FDCWD, ptr(name), AT_SYMLINK_FOLLOW, 0);
+  if (Number(done) !== 0) throw systemError(errno(), "linkat", path);
+}

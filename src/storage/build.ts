@@ -164,6 +164,18 @@ export async function publishTree(
   facts: TreeFacts,
   progress: Progress = silent,
 ): Promise<Template> {
+  const digest = await placeTree(staging, facts, progress);
+  nameTemplate(facts.name, digest);
+  progress.emit({ type: "advance", label: "done", done: 100, total: 100, unit: "percent" });
+  return mustRead(digest);
+}
+
+/** The same without a name. */
+export async function publishUnnamed(staging: Staging, facts: TreeFacts): Promise<Template> {
+  return mustRead(await placeTree(staging, facts, silent));
+}
+
+async function placeTree(staging: Staging, facts: TreeFacts, progress: Progress): Promise<string> {
   const { signal } = progress;
   progress.emit({ type: "step", label: "computing its digest" });
   lchownSync(staging.rootfs, 0, 0);
@@ -183,8 +195,10 @@ export async function publishTree(
   };
   progress.emit({ type: "advance", label: "writing it to disk", done: 96, total: 100, unit: "percent" });
   await putInPlace(staging, metadata);
-  nameTemplate(facts.name, digest);
-  progress.emit({ type: "advance", label: "done", done: 100, total: 100, unit: "percent" });
+  return digest;
+}
+
+function mustRead(digest: string): Template {
   const template = readTemplate(digest);
   if (template === undefined)
     throw new BerthError("template.build-failed", `template ${digest} vanished while it was named`);

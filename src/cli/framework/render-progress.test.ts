@@ -75,3 +75,27 @@ test("JSON lines are the events; quiet keeps warnings", () => {
   );
   expect(rendered({ type: "quiet" }, events)).toBe("warning: b\n");
 });
+
+test("bytes have a rate and a time that is left, once they can be told", () => {
+  const at = (done: number): ProgressEvent => ({
+    type: "advance",
+    label: "backup",
+    done: done * 2 ** 20,
+    total: 100 * 2 ** 20,
+    unit: "bytes",
+  });
+  const text = rendered({ type: "terminal", columns: 100 }, [
+    [0, at(0)],
+    [500, at(5)],
+    [10_000, at(40)],
+    [25_000, at(100)],
+  ]);
+  expect(text).toContain("5% (5M of 100M)\r");
+  expect(text).toContain("40% (40M of 100M), 4M/s, 15s left");
+  expect(text).toContain("100% (100M of 100M), 4M/s\r");
+  const plain = rendered({ type: "plain" }, [
+    [0, at(0)],
+    [100_000, at(1)],
+  ]);
+  expect(plain).toBe("backup: 1% (1M of 100M), 10.2K/s, 2h 45m left\n");
+});

@@ -2,6 +2,7 @@
 import type { ProgressEvent } from "../../base/progress.ts";
 import { formatSize } from "../../base/units.ts";
 import { visible } from "./escape.ts";
+import { progressRate } from "./progress-rate.ts";
 
 export type ProgressMode =
   | { readonly type: "terminal"; readonly columns: number }
@@ -54,6 +55,7 @@ function plainLine(event: Exclude<ProgressEvent, Advance>): string {
 
 /** Steps, notes and warnings as lines; an advance once every five seconds and when it is done. */
 function plainEmitter(write: (text: string) => void, now: () => number): (event: ProgressEvent) => void {
+  const rate = progressRate(now);
   let label = "";
   let last = 0;
   let finished = false;
@@ -62,6 +64,7 @@ function plainEmitter(write: (text: string) => void, now: () => number): (event:
       write(`${plainLine(event)}\n`);
       return;
     }
+    const speed = rate(event);
     if (event.label !== label) {
       label = event.label;
       last = now();
@@ -71,7 +74,7 @@ function plainEmitter(write: (text: string) => void, now: () => number): (event:
     if (finished || (!done && now() - last < PLAIN_MILLISECONDS)) return;
     finished = done;
     last = now();
-    write(`${visible(event.label)}: ${amountOf(event)}\n`);
+    write(`${visible(event.label)}: ${amountOf(event)}${speed}\n`);
   };
 }
 
@@ -96,6 +99,7 @@ function terminalRenderer(
   write: (text: string) => void,
   now: () => number,
 ): ProgressRenderer {
+  const rate = progressRate(now);
   let shown = false;
   let label = "";
   let last = Number.NEGATIVE_INFINITY;
@@ -104,11 +108,13 @@ function terminalRenderer(
     shown = false;
   };
   const draw = (event: Advance): void => {
+    const speed = rate(event);
     const done = event.total !== undefined && event.done >= event.total;
     if (event.label === label && !done && now() - last < REDRAW_MILLISECONDS) return;
     label = event.label;
     last = now();
-    const parts = [visible(event.label), barOf(event), amountOf(event)].filter((part) => part !== undefined);
+    const amount = `${amountOf(event)}${speed}`;
+    const parts = [visible(event.label), barOf(event), amount].filter((part) => part !== undefined);
     // The last column stays free: writing into it would wrap on some terminals.
     write(ERASE_LINE + parts.join("  ").slice(0, Math.max(1, columns - 1)));
     shown = true;

@@ -1,11 +1,8 @@
 /** A template as a tar file that any other program can unpack. */
-import { closeSync, fsyncSync, openSync, renameSync, rmSync } from "node:fs";
-import { dirname } from "node:path";
-import { asBerthError, BerthError } from "../../base/errors.ts";
-import { syncDir } from "../../base/files.ts";
 import { type Progress, silent } from "../../base/progress.ts";
-import { writeAll } from "../../kernel/terminal.ts";
 import type { Template } from "../templates.ts";
+import { withArchiveFile } from "./output.ts";
+import { endOfArchive } from "./tar-block.ts";
 import { writeTree } from "./tar-writer.ts";
 
 /**
@@ -17,22 +14,13 @@ export async function exportTemplate(
   file: string,
   progress: Progress = silent,
 ): Promise<void> {
-  if (file === "-") return await writeTree(rootfs, (bytes) => writeAll(1, bytes), progress.signal);
-  const fresh = `${file}.new-${process.pid}`;
-  try {
-    const fd = openSync(fresh, "wx", 0o600);
-    try {
-      await writeTree(rootfs, (bytes) => writeAll(fd, bytes), progress.signal);
-      fsyncSync(fd);
-    } finally {
-      closeSync(fd);
-    }
-    renameSync(fresh, file);
-    syncDir(dirname(file));
-  } catch (error) {
-    rmSync(fresh, { force: true });
-    if (progress.signal.aborted)
-      throw new BerthError("storage.failed", `writing ${file} was interrupted`, "", error);
-    throw asBerthError(error);
-  }
+  await withArchiveFile({ file, compression: "none", replace: true }, progress, async (write) => {
+    await writeTree(rootfs, write, {
+      prefix: "./",
+      owner: (id) => id,
+      xattr: (xattr) => xattr,
+      signal: progress.signal,
+    });
+    await write(endOfArchive);
+  });
 }

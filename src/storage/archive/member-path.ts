@@ -3,9 +3,9 @@ import { quoteName, refused } from "./damaged.ts";
 
 const SLASH = 0x2f;
 /** Deeper trees are refused: each level holds a file descriptor while it is filled. */
-const DEEPEST = 256;
+export const DEEPEST = 256;
 /** Longer paths could not be opened by name later (PATH_MAX is 4096, and the tree lies below a path of its own). */
-const LONGEST = 3500;
+export const LONGEST = 3500;
 
 /**
  * The parts of a member's name; none for the root itself. A leading "/" and "." parts are left out; ".." is refused,

@@ -57,7 +57,8 @@ export function placeNode(path: Buffer, member: Member, state: Unpacking): void 
   const { type } = member;
   if (type !== "char" && type !== "block" && type !== "fifo" && type !== "socket") return;
   takeSpace(INODE_COST, state);
-  inPlace(path, member, state, () => makeNode(path, type, member.major, member.minor));
+  if (lstatSync(path, { throwIfNoEntry: false }) !== undefined) clear(path, member, state);
+  makeNode(path, type, member.major, member.minor);
 }
 
 /** A new regular file of `size` bytes from pieces; limits hold before anything is written. */
@@ -96,9 +97,13 @@ export function inPlace<T>(path: Buffer, member: Member, state: Unpacking, make:
   } catch (error) {
     if (errnoOf(error) !== "EEXIST") throw error;
   }
+  clear(path, member, state);
+  return make();
+}
+
+function clear(path: Buffer, member: Member, state: Unpacking): void {
   if (lstatSync(path).isDirectory()) dropDirectory(path, member, state);
   else unlinkSync(path);
-  return make();
 }
 
 function dropDirectory(path: Buffer, member: Member, state: Unpacking): void {

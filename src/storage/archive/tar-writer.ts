@@ -1,154 +1,171 @@
 /**
- * A template's tree as a POSIX tar: ustar headers (POSIX.1-1988), with a PAX header (POSIX.1-2001) before an entry
- * whose names, size or extended attributes do not fit. Names are the tree's own bytes. Nothing of the tree is followed.
+ * A tree as members of a POSIX tar. Nobody may write to the tree meanwhile. Names are the tree's own bytes, nothing of it is
+ * followed; hard links stay links, holes stay holes (GNU's sparse format 1.0), times keep their fractions.
  */
-import { closeSync, constants, openSync, readlinkSync, readSync, type Stats } from "node:fs";
+import { closeSync, constants, openSync, readlinkSync, readSync } from "node:fs";
 import { setImmediate } from "node:timers/promises";
 import { BerthError } from "../../base/errors.ts";
-import { xattrsOf } from "../../kernel/xattr.ts";
-import { walk } from "../digest.ts";
+import { type Xattr, xattrsOf } from "../../kernel/xattr.ts";
+import { dataExtents } from "./file-extents.ts";
+import { type Header, memberHeader, type PaxPair, padding, plainHeader } from "./tar-block.ts";
+import { BLOCK } from "./tar-header.ts";
+import type { Extent } from "./tar-sparse.ts";
+import { type TreeEntry, treeEntries } from "./tree-entries.ts";
 
-const BLOCK = 512;
 const CHUNK = 1 << 20;
-/** Octal digits of a ustar size field: 11. */
-const LARGEST = 8 ** 11 - 1;
 
-export type Write = (bytes: Uint8Array) => void;
+/** Takes the archive's bytes, which the caller may change once it has returned. */
+export type Write = (bytes: Uint8Array) => Promise<void>;
 
-type Header = {
-  readonly name: Buffer;
-  readonly type: "0" | "2" | "5" | "x";
-  readonly mode: number;
-  readonly uid: number;
-  readonly gid: number;
-  readonly size: number;
-  /** Seconds since 1970. */
-  readonly mtime: number;
-  readonly link: Buffer;
+export type TreeRules = {
+  /** Before each name: "./", "rootfs/". */
+  readonly prefix: string;
+  /** The owner in the archive. */
+  readonly owner: (id: number) => number;
+  /** An attribute as the archive shall have it; undefined leaves it out. */
+  readonly xattr: (xattr: Xattr) => Xattr | undefined;
+  /** Whether an entry is left out, with all below it. */
+  readonly leaveOut?: (entry: TreeEntry) => boolean;
+  /** Told how many bytes of content were read. */
+  readonly onBytes?: (bytes: number) => void;
+  readonly signal?: AbortSignal;
 };
 
-/** Writes every entry below `root`, its own directory as "./", then the end of the archive. `signal` ends it between entries. */
-export async function writeTree(root: string, write: Write, signal?: AbortSignal): Promise<void> {
-  writeHeader(
-    {
-      name: Buffer.from("./"),
-      type: "5",
-      mode: 0o755,
-      uid: 0,
-      gid: 0,
-      size: 0,
-      mtime: 0,
-      link: Buffer.alloc(0),
-    },
-    [],
-    write,
-  );
+/** Writes the root and every entry below it. `signal` ends it between entries. */
+export async function writeTree(root: string, write: Write, rules: TreeRules): Promise<void> {
+  const links = new Map<string, Buffer>();
   let entries = 0;
-  for (const { path, relative, stat } of walk(root)) {
-    writeEntry(path, relative, stat, write);
+  for (const entry of treeEntries(root, rules.leaveOut)) {
+    await writeEntry(entry, write, rules, links);
     entries += 1;
     if (entries % 256 === 0) {
       await setImmediate();
-      signal?.throwIfAborted();
+      rules.signal?.throwIfAborted();
     }
   }
-  write(Buffer.alloc(2 * BLOCK));
 }
 
-function writeEntry(path: Buffer, relative: Buffer, stat: Stats, write: Write): void {
-  const directory = stat.isDirectory();
-  const link = stat.isSymbolicLink() ? readlinkSync(path, { encoding: "buffer" }) : Buffer.alloc(0);
-  const size = stat.isFile() ? stat.size : 0;
-  if (!directory && !stat.isFile() && !stat.isSymbolicLink())
-    throw new BerthError("storage.failed", `${path} is a device, socket or fifo: a template holds none`);
-  writeHeader(
-    {
-      name: Buffer.concat([Buffer.from("./"), relative, Buffer.from(directory ? "/" : "")]),
-      type: directory ? "5" : stat.isSymbolicLink() ? "2" : "0",
-      mode: stat.mode & 0o7777,
-      uid: stat.uid,
-      gid: stat.gid,
-      size,
-      mtime: Math.max(0, Math.floor(stat.mtimeMs / 1000)),
-      link,
-    },
-    xattrsOf(path).map(({ name, value }) => [Buffer.concat([Buffer.from("SCHILY.xattr."), name]), value]),
-    write,
-  );
-  if (stat.isFile()) writeContent(path, size, write);
+async function writeEntry(
+  entry: TreeEntry,
+  write: Write,
+  rules: TreeRules,
+  links: Map<string, Buffer>,
+): Promise<void> {
+  const { path, stat } = entry;
+  const header = headerOf(entry, rules);
+  if (stat.nlink > 1n && !stat.isDirectory()) {
+    const inode = `${stat.dev} ${stat.ino}`;
+    const first = links.get(inode);
+    if (first !== undefined) return await write(memberHeader({ ...header, type: "1", link: first }));
+    links.set(inode, header.name);
+  }
+  const records = xattrsOf(path).flatMap((xattr) => recordOf(rules.xattr(xattr)));
+  if (stat.isFile()) await writeFile(path, header, records, Number(stat.blocks), write, rules);
+  else await write(memberHeader({ ...header, size: 0 }, records));
 }
 
-/** Exactly the size that the header says, whatever the file does meanwhile. */
-function writeContent(path: Buffer, size: number, write: Write): void {
+function recordOf(xattr: Xattr | undefined): readonly PaxPair[] {
+  return xattr === undefined
+    ? []
+    : [[Buffer.concat([Buffer.from("SCHILY.xattr."), xattr.name]), xattr.value]];
+}
+
+function headerOf({ path, relative, stat }: TreeEntry, { prefix, owner }: TreeRules): Header {
+  const name = Buffer.concat([Buffer.from(prefix), relative]);
+  const isInner = stat.isDirectory() && relative.length > 0;
+  return {
+    name: isInner ? Buffer.concat([name, Buffer.from("/")]) : name,
+    type: typeOf(stat, path),
+    mode: Number(stat.mode) & 0o7777,
+    uid: owner(Number(stat.uid)),
+    gid: owner(Number(stat.gid)),
+    size: Number(stat.size),
+    mtime: stat.mtimeNs,
+    link: stat.isSymbolicLink() ? readlinkSync(path, { encoding: "buffer" }) : plainHeader.link,
+  };
+}
+
+function typeOf(stat: TreeEntry["stat"], path: Buffer): Header["type"] {
+  if (stat.isDirectory()) return "5";
+  if (stat.isFile()) return "0";
+  if (stat.isSymbolicLink()) return "2";
+  if (stat.isFIFO()) return "6";
+  if (stat.isCharacterDevice() && stat.rdev === 0n) return "3";
+  throw new BerthError("storage.failed", `${path} is a device or socket, which no archive of berth's holds`);
+}
+
+async function writeFile(
+  path: Buffer,
+  header: Header,
+  records: readonly PaxPair[],
+  blocks: number,
+  write: Write,
+  rules: TreeRules,
+): Promise<void> {
+  if (header.size === 0) return await write(memberHeader(header, records));
   const fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW);
   try {
-    const chunk = Buffer.allocUnsafe(Math.min(CHUNK, Math.max(1, size)));
-    for (let left = size; left > 0; ) {
-      const got = readSync(fd, chunk, 0, Math.min(chunk.length, left), null);
-      if (got === 0) throw new BerthError("storage.failed", `${path} became shorter while it was read`);
-      write(chunk.subarray(0, got));
-      left -= got;
-    }
+    const { size } = header;
+    const extents = dataExtents(fd, { size, blocks });
+    if (extents === undefined) {
+      await write(memberHeader(header, records));
+      await writeExtents(fd, path, [{ offset: 0, length: size }], write, rules);
+    } else await writeSparse(fd, path, header, records, extents, write, rules);
   } finally {
     closeSync(fd);
   }
-  write(Buffer.alloc(padding(size)));
 }
 
-const padding = (size: number): number => (BLOCK - (size % BLOCK)) % BLOCK;
-
-type Record = readonly [key: Buffer, value: Buffer];
-
-function writeHeader(header: Header, records: readonly Record[], write: Write): void {
-  const extra: Record[] = [...records];
-  if (header.name.length > 100) extra.push([Buffer.from("path"), header.name]);
-  if (header.link.length > 100) extra.push([Buffer.from("linkpath"), header.link]);
-  if (header.size > LARGEST) extra.push([Buffer.from("size"), Buffer.from(String(header.size))]);
-  if (extra.length > 0) {
-    const body = Buffer.concat(extra.map(([key, value]) => paxRecord(key, value)));
-    const name = Buffer.from("././@PaxHeader");
-    write(
-      block({
-        ...header,
-        name,
-        type: "x",
-        mode: 0o644,
-        uid: 0,
-        gid: 0,
-        size: body.length,
-        link: Buffer.alloc(0),
-      }),
-    );
-    write(body);
-    write(Buffer.alloc(padding(body.length)));
-  }
-  write(block(header));
+/** GNU's PAX format 1.0: real name and size in records, the map before the data ("Storing Sparse Files", GNU tar manual). */
+async function writeSparse(
+  fd: number,
+  path: Buffer,
+  header: Header,
+  records: readonly PaxPair[],
+  extents: readonly Extent[],
+  write: Write,
+  rules: TreeRules,
+): Promise<void> {
+  // The empty part at the end tells where the file ends, for those who look at the map alone.
+  const parts = [...extents, { offset: header.size, length: 0 }];
+  const lines = [parts.length, ...parts.flatMap(({ offset, length }) => [offset, length])];
+  const map = Buffer.from(`${lines.join("\n")}\n`);
+  const stored = extents.reduce((sum, { length }) => sum + length, 0);
+  const size = map.length + padding(map.length) + stored;
+  const about: readonly (readonly [string, string | Buffer])[] = [
+    ["GNU.sparse.major", "1"],
+    ["GNU.sparse.minor", "0"],
+    ["GNU.sparse.name", header.name],
+    ["GNU.sparse.realsize", String(header.size)],
+  ];
+  const sparse = about.map(([key, value]): PaxPair => [Buffer.from(key), Buffer.from(value)]);
+  const base = header.name.subarray(header.name.lastIndexOf(0x2f) + 1);
+  // No longer than a header's own field: its real name is in the record.
+  const name = Buffer.concat([Buffer.from("GNUSparseFile.0/"), base]).subarray(0, 100);
+  await write(memberHeader({ ...header, name, size }, [...sparse, ...records]));
+  await write(map);
+  await write(Buffer.alloc(padding(map.length)));
+  await writeExtents(fd, path, extents, write, rules);
 }
 
-/** "LENGTH KEY=VALUE\n", where LENGTH counts its own digits too. */
-function paxRecord(key: Buffer, value: Buffer): Buffer {
-  const rest = key.length + value.length + 3;
-  let length = rest + String(rest).length;
-  if (String(length).length !== String(rest).length) length = rest + String(length).length;
-  return Buffer.concat([Buffer.from(`${length} `), key, Buffer.from("="), value, Buffer.from("\n")]);
-}
-
-function block(header: Header): Buffer {
-  const bytes = Buffer.alloc(BLOCK);
-  const octal = (value: number, at: number, digits: number): void => {
-    bytes.write(value.toString(8).padStart(digits, "0"), at, "latin1");
-  };
-  header.name.copy(bytes, 0, 0, 100);
-  octal(header.mode, 100, 7);
-  octal(header.uid, 108, 7);
-  octal(header.gid, 116, 7);
-  octal(header.size > LARGEST ? 0 : header.size, 124, 11);
-  octal(Math.min(header.mtime, LARGEST), 136, 11);
-  bytes.fill(0x20, 148, 156);
-  bytes.write(header.type, 156, "latin1");
-  header.link.copy(bytes, 157, 0, 100);
-  bytes.write("ustar\x0000", 257, "latin1");
-  const sum = bytes.reduce((total, byte) => total + byte, 0);
-  bytes.write(`${sum.toString(8).padStart(6, "0")}\0 `, 148, "latin1");
-  return bytes;
+/** Exactly what the header says, whatever the file does meanwhile, filled up to a whole block. */
+async function writeExtents(
+  fd: number,
+  path: Buffer,
+  extents: readonly Extent[],
+  write: Write,
+  { onBytes, signal }: TreeRules,
+): Promise<void> {
+  const stored = extents.reduce((sum, { length }) => sum + length, 0);
+  const chunk = Buffer.allocUnsafe(Math.min(CHUNK, Math.max(BLOCK, stored)));
+  for (const { offset, length } of extents)
+    for (let done = 0; done < length; ) {
+      const got = readSync(fd, chunk, 0, Math.min(chunk.length, length - done), offset + done);
+      if (got === 0) throw new BerthError("storage.failed", `${path} became shorter while it was read`);
+      await write(chunk.subarray(0, got));
+      done += got;
+      onBytes?.(got);
+      signal?.throwIfAborted();
+    }
+  await write(Buffer.alloc(padding(stored)));
 }

@@ -18,10 +18,11 @@ const TELL_MILLISECONDS = 200;
 
 /** Fails with archive.damaged when the program says so, archive.refused when it grows beyond the limits. */
 export async function* unpackedStream(
-  { fd, size }: Spool,
+  { fd, size }: Pick<Spool, "fd" | "size">,
   { filter }: Packing,
-  limits: UnpackLimits,
+  limits: Pick<UnpackLimits, "size" | "entries">,
   progress: Progress,
+  label = "unpacking it",
 ): AsyncGenerator<Uint8Array> {
   const most = limits.size + limits.entries * PER_ENTRY;
   let bytes = 0;
@@ -38,7 +39,7 @@ export async function* unpackedStream(
       told = performance.now();
       progress.emit({
         type: "advance",
-        label: "unpacking it",
+        label,
         done: offsetOf(fd),
         total: size,
         unit: "bytes",

@@ -1,0 +1,138 @@
+/** Restoring a backup: as a new container, whole or not at all. */
+import { BerthError } from "../base/errors.ts";
+import type { Progress } from "../base/progress.ts";
+import { renameHeading } from "../config/new.ts";
+import { type ConfigChanges, changeConfig } from "../config/parse.ts";
+import { checkArchitecture, type Manifest } from "../storage/archive/backup-manifest.ts";
+import { type Backup, withBackup } from "../storage/archive/backup-reader.ts";
+import { architecture } from "../storage/distributions.ts";
+import type { DriverName } from "../storage/driver.ts";
+import { chooseDriver, storageDriver } from "../storage/drivers.ts";
+import { emptyTemplate } from "../storage/empty.ts";
+import { haltSignals } from "../storage/init-kind.ts";
+import { readTemplate } from "../storage/templates.ts";
+import { type Ground, makeContainer, nameTaken, needDriver } from "./create.ts";
+import { newLayerId } from "./layers.ts";
+import { checkName, containerNames } from "./name.ts";
+import { recoverIdle } from "./recover.ts";
+import { fillFromBackup } from "./restore-fill.ts";
+import { type ContainerState, hostConfig } from "./store.ts";
+
+export type RestoreRequest = {
+  /** A path, or "-" for stdin. */
+  readonly file: string;
+  /** The container's name instead of that in the backup. */
+  readonly name: string | undefined;
+  readonly storage: DriverName | undefined;
+  /** Settings that it shall have otherwise. */
+  readonly settings: ConfigChanges;
+  /** Whether it is the same one: UUID, MAC, machine id, and its address if that is free. */
+  readonly sameIdentity: boolean;
+};
+
+export type RestoreResult = {
+  readonly name: string;
+  readonly state: ContainerState;
+  readonly manifest: Manifest;
+};
+
+/** Looks at the whole backup first: one that is damaged touches nothing. */
+export async function restoreContainer(request: RestoreRequest, progress: Progress): Promise<RestoreResult> {
+  if (request.name !== undefined) await mustBeFree(request.name);
+  try {
+    return await restoreWhole(request, progress);
+  } catch (error) {
+    if (progress.signal.aborted)
+      throw new BerthError("storage.failed", `restoring ${request.file} was interrupted`, "", error);
+    throw error;
+  }
+}
+
+async function restoreWhole(request: RestoreRequest, progress: Progress): Promise<RestoreResult> {
+  return await withBackup(request.file, progress, async (backup) => {
+    const { manifest } = backup;
+    const name = request.name ?? manifest.name;
+    await mustBeFree(name);
+    checkArchitecture(manifest, architecture);
+    const text = configText(name, backup, request);
+    const ground = await groundOf(manifest, request.storage);
+    progress.emit({ type: "step", label: `restoring ${name}` });
+    const state = await makeContainer(
+      name,
+      text,
+      ground,
+      async (container) => await fillFromBackup(container, backup, progress),
+      request.sameIdentity ? manifest : undefined,
+    );
+    return { name, state, manifest };
+  });
+}
+
+/** Only looks at the backup. */
+export async function checkBackup(
+  file: string,
+  progress: Progress,
+): Promise<{ readonly manifest: Manifest; readonly sha256: string }> {
+  return await withBackup(file, progress, async ({ manifest, sha256 }) => ({ manifest, sha256 }));
+}
+
+/** A creation that was cut short is undone first. */
+async function mustBeFree(name: string): Promise<void> {
+  checkName(name);
+  await recoverIdle([name].filter((there) => containerNames().includes(there)));
+  if (containerNames().includes(name)) throw nameTaken(name);
+}
+
+/** What names the one that was backed up, and nobody else. */
+function changesOf(
+  name: string,
+  { manifest }: Backup,
+  { settings, sameIdentity }: RestoreRequest,
+): ConfigChanges {
+  const dropped = [
+    ...(sameIdentity ? [] : ["network.address"]),
+    ...(name === manifest.name ? [] : ["ctid", "hostname"]),
+  ];
+  const { haltSignal } = manifest.template;
+  // The empty template knows no init.
+  const keepsSignal = manifest.kind === "whole" && haltSignal !== haltSignals.other;
+  return [
+    ...dropped.map((key) => ({ path: key.split("."), value: null })),
+    ...(keepsSignal ? [{ path: ["stop", "signal"], value: haltSignal }] : []),
+    ...settings,
+  ];
+}
+
+function configText(name: string, backup: Backup, request: RestoreRequest): string {
+  const before = renameHeading(backup.config, backup.manifest.name, name);
+  return changeConfig(
+    before,
+    `config.yaml of the backup of ${backup.manifest.name}`,
+    changesOf(name, backup, request),
+  ).text;
+}
+
+async function groundOf(manifest: Manifest, wanted: DriverName | undefined): Promise<Ground> {
+  const storage = wanted ?? hostConfig().storage ?? (await formerOrBest(manifest.storage));
+  await needDriver(storage);
+  if (manifest.kind === "whole") {
+    const { digest } = await emptyTemplate();
+    return { template: digest, storage, layers: [] };
+  }
+  const { digest } = templateOfBackup(manifest);
+  const layers = Array.from({ length: manifest.layers }, () => ({ id: newLayerId(), storage, baseUid: 0 }));
+  return { template: digest, storage, layers };
+}
+
+async function formerOrBest(former: DriverName): Promise<DriverName> {
+  return (await storageDriver(former).missing()) === undefined ? former : await chooseDriver();
+}
+
+function templateOfBackup({ name, template }: Manifest): { readonly digest: string } {
+  if (readTemplate(template.digest) !== undefined) return template;
+  throw new BerthError(
+    "template.not-found",
+    `the backup of ${name} holds what lies over template ${template.name}, and that is not here: ${template.digest}`,
+    `where it was made: \`berth template export ${template.digest.slice(0, 12)} template.tar\`; here: \`berth template import ${template.name} template.tar --no-polish\``,
+  );
+}
