@@ -81,13 +81,13 @@ static int capabilities(const struct plan_record *r)
 	return 0;
 }
 
-static int seccomp(const struct plan_arg *program)
+static int seccomp(const struct plan_arg *program, unsigned flags)
 {
 	size_t n = program->len / sizeof(struct sock_filter);
 	if (program->len % sizeof(struct sock_filter) != 0 || n == 0 || n > BPF_MAXINSNS)
 		return fail_with(EINVAL, "seccomp", "the program is not made of 1 to %d whole instructions", BPF_MAXINSNS);
 	struct sock_fprog fprog = {(unsigned short)n, (struct sock_filter *)(uintptr_t)program->data};
-	if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &fprog) < 0)
+	if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &fprog) < 0)
 		return fail("seccomp", "filter of %zu instructions", n);
 	return 0;
 }
@@ -101,8 +101,10 @@ int confine_apply(const struct plan *p)
 		return -1;
 	if ((r = plan_find(p, OP_CAPS)) && capabilities(r) < 0)
 		return -1;
-	if ((r = plan_find(p, OP_SECCOMP)) && seccomp(&r->args[0]) < 0)
-		return -1;
+	unsigned flags = plan_find(p, OP_SECCOMP_LOG) ? SECCOMP_FILTER_FLAG_LOG : 0;
+	for (uint32_t i = 0; i < p->count; i++)
+		if (p->records[i].op == OP_SECCOMP && seccomp(&p->records[i].args[0], flags) < 0)
+			return -1;
 	return 0;
 }
 

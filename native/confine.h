@@ -1,5 +1,5 @@
 /* confine.h - what is applied to a process last, before it execs the guest's program. Shared by start and attach.
- * Reads its records (CAPS NO_NEW_PRIVS SECCOMP APPARMOR) from a plan. Each returns 0 or -1 after fail(). */
+ * Reads its records (CAPS NO_NEW_PRIVS SECCOMP SECCOMP_LOG APPARMOR) from a plan. Each returns 0 or -1 after fail(). */
 #ifndef BERTH_CONFINE_H
 #define BERTH_CONFINE_H
 

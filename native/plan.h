@@ -76,8 +76,9 @@ enum plan_op {
 	OP_OOM_SCORE = 51,  /* oom_score_adj */
 	OP_CAPS = 52,       /* number of each capability that stays in the bounding set */
 	OP_NO_NEW_PRIVS = 53,
-	OP_SECCOMP = 54,    /* program (binary, struct sock_filter[]) */
+	OP_SECCOMP = 54,    /* program (binary, struct sock_filter[]); several are laid one over the other */
 	OP_APPARMOR = 55,   /* profile for exec */
+	OP_SECCOMP_LOG = 56, /* no argument: the kernel logs what the programs refuse */
 
 	/* Network: done by the host between clone and exec. */
 	OP_VETH = 60,       /* host ifname, guest ifname, guest ifindex, guest MAC, host MAC, MTU ("" default), bridge ("" none) */
@@ -85,7 +86,7 @@ enum plan_op {
 	OP_ROUTE = 62,      /* guest ifname, gateway ("" none), "default" or destination/prefix */
 	OP_LINK_UP = 63,    /* guest ifname */
 
-	/* Attach only (RUNDIR/attach also holds NAME NAMESPACES ENV CAPS NO_NEW_PRIVS SECCOMP APPARMOR RLIMIT OOM_SCORE, CGROUP_JOIN for v1). */
+	/* Attach only (RUNDIR/attach also holds NAME NAMESPACES ENV CAPS NO_NEW_PRIVS SECCOMP SECCOMP_LOG APPARMOR RLIMIT OOM_SCORE, CGROUP_JOIN for v1). */
 	OP_CGROUP_LIKE_INIT = 70, /* cgroup2 mount point, path below it that init's cgroup must start with */
 };
 

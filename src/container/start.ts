@@ -9,7 +9,7 @@ import { encodePlan, type Plan } from "../kernel/plan.ts";
 import { compiledFilter } from "../kernel/seccomp.ts";
 import { attachPlan, launchPlan } from "../launch/plan.ts";
 import { deviceRules } from "../launch/policy.ts";
-import { seccompPolicy } from "../launch/seccomp.ts";
+import { seccompPolicies } from "../launch/seccomp.ts";
 import { subnetOf } from "../network/bridge.ts";
 import { gatewayOf, toText } from "../network/ipv4.ts";
 import { networkRecords } from "../network/records.ts";
@@ -89,7 +89,7 @@ function plans({ name, config, state }: LockedContainer): { start: Plan; attach:
     name,
     config,
     uuid: state.uuid,
-    seccomp: compiledFilter(seccompPolicy({ privileged: config.privileged, arch: process.arch })),
+    seccomp: seccompPolicies({ ...config, arch: process.arch }).map(compiledFilter),
   };
   const start = launchPlan({
     ...shared,

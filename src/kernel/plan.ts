@@ -45,6 +45,7 @@ export const ops = {
   noNewPrivs: 53,
   seccomp: 54,
   apparmor: 55,
+  seccompLog: 56,
   veth: 60,
   address: 61,
   route: 62,

@@ -9,6 +9,8 @@ import {
   guestTmpMounts,
   maskedPaths,
   readOnlyPaths,
+  unmaskedDir,
+  unmaskedMounts,
 } from "./policy.ts";
 
 /** User and group ids of each container (DESIGN: 65536 of its own). */
@@ -35,7 +37,8 @@ export type LaunchFacts = {
   readonly eventsFile: string;
   /** argv of the command the keeper runs when the guest reboots itself. */
   readonly rebootCommand: readonly string[];
-  readonly seccomp: Uint8Array;
+  /** Compiled filters, in the order in which the kernel gets them. */
+  readonly seccomp: readonly Uint8Array[];
   readonly cgroupRecords: readonly PlanRecord[];
   readonly rootRecords: readonly PlanRecord[];
   readonly networkRecords: readonly PlanRecord[];
@@ -77,7 +80,8 @@ function confinement({ config, seccomp }: Pick<LaunchFacts, "config" | "seccomp"
   return [
     ["caps", ...boundingSet(config.privileged)],
     ...(config["no-new-privs"] ? [["noNewPrivs"] as const] : []),
-    ["seccomp", seccomp],
+    ...(config.seccomp.log ? [["seccompLog"] as const] : []),
+    ...seccomp.map((filter) => ["seccomp", filter] as const),
   ];
 }
 
@@ -106,8 +110,8 @@ export function launchPlan(facts: LaunchFacts): Plan {
     ...facts.cgroupRecords,
     ["scratch", facts.scratchDir],
     ...facts.rootRecords,
-    ...hostMadeFiles(baseUid),
-    ...mounts(privileged),
+    ...hostMadeFiles(baseUid, config.nesting),
+    ...mounts(config),
     ...Object.entries(config.sysctl).map(
       ([key, value]) => ["sysctl", key.replaceAll(".", "/"), value, "must"] as const,
     ),
@@ -122,10 +126,11 @@ export function launchPlan(facts: LaunchFacts): Plan {
 }
 
 /** Device nodes and links: no guest can make them itself, and /dev must hold these and no others at boot. */
-function hostMadeFiles(baseUid: number): PlanRecord[] {
+function hostMadeFiles(baseUid: number, nesting: boolean): PlanRecord[] {
   return [
     ["dir", "/dev", "755", baseUid, baseUid],
     ...["pts", "shm", "berth"].map((dir) => ["dir", `/dev/${dir}`, "755", baseUid, baseUid] as const),
+    ...(nesting ? [["dir", unmaskedDir, "700", baseUid, baseUid] as const] : []),
     ...deviceNodes.map(
       ([node, major, minor]) => ["node", `/dev/${node}`, "c", major, minor, "666", baseUid, baseUid] as const,
     ),
@@ -133,15 +138,21 @@ function hostMadeFiles(baseUid: number): PlanRecord[] {
   ];
 }
 
-function mounts(privileged: boolean): PlanRecord[] {
-  const mount = ([type, target, attributes, options]: (
-    | typeof guestMounts
-    | typeof guestTmpMounts
-  )[number]): PlanRecord => ["mount", type, target, attributes, ...options];
+type Mount = (typeof guestMounts | typeof guestTmpMounts | typeof unmaskedMounts)[number];
+
+function mounts({ privileged, nesting }: ContainerConfig): PlanRecord[] {
+  const mount = ([type, target, attributes, options]: Mount): PlanRecord => [
+    "mount",
+    type,
+    target,
+    attributes,
+    ...options,
+  ];
   return [
     ...guestMounts.map(mount),
     ["bindSelf", "/dev"],
     ...guestTmpMounts.map(mount),
+    ...(nesting ? unmaskedMounts.map(mount) : []),
     ["bindConsole", "/dev/berth"],
     ...readOnlyPaths(privileged).map((path) => ["readonly", path] as const),
     ...maskedPaths.map((path) => ["mask", path] as const),

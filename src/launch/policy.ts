@@ -99,6 +99,17 @@ export const guestMounts = [
   ["cgroup2", "/sys/fs/cgroup", "nosuid,nodev,noexec", []],
 ] as const;
 
+/**
+ * For guests that nest. The kernel lets a user namespace mount proc and sysfs only where it sees an instance with nothing
+ * laid over it (fs/namespace.c, mount_too_revealing), and the masks lie over those at /proc and /sys. These two stand
+ * where only the guest's root may look.
+ */
+export const unmaskedDir = "/dev/.berth";
+export const unmaskedMounts = [
+  ["proc", `${unmaskedDir}/proc`, "nosuid,nodev,noexec", []],
+  ["sysfs", `${unmaskedDir}/sys`, "nosuid,nodev,noexec", []],
+] as const;
+
 /** File systems below /dev and /run, mounted once /dev is a mount point of its own. */
 export const guestTmpMounts = [
   ["devpts", "/dev/pts", "nosuid,noexec", ["newinstance", "ptmxmode=0666", "mode=0620", "gid=5"]],

@@ -4,7 +4,8 @@ import { driverNames } from "../../config/storage-drivers.ts";
 import { withContainer } from "../../container/container.ts";
 import { createContainer } from "../../container/create.ts";
 import { startContainer } from "../../container/start.ts";
-import { hostConfig } from "../../container/store.ts";
+import { hostConfig, loadConfig } from "../../container/store.ts";
+import { settingWarnings } from "../../container/warnings.ts";
 import { templateFor } from "../../storage/implied.ts";
 import { defineCommand } from "../framework/command.ts";
 import { settingOptions, settingsFrom } from "../settings.ts";
@@ -54,11 +55,8 @@ export const command = defineCommand({
       ...settingsFrom(context),
     ];
     const state = await createContainer(name, { template, settings, storage });
-    if (privileged)
-      context.progress.emit({
-        type: "warning",
-        text: `${name} is privileged: root in it is root on this host`,
-      });
+    for (const text of settingWarnings(name, loadConfig(name)))
+      context.progress.emit({ type: "warning", text });
     if (state.storage === "plain")
       context.progress.emit({
         type: "warning",
