@@ -24,6 +24,7 @@ struct keeper {
 	uint64_t log_limit;
 	char **reboot;  /* NULL terminated, NULL for none */
 	char **cgroups; /* to remove at the end */
+	char **end_writes; /* file and text by turns, NULL terminated: written at the end */
 	char *oom_file;
 	bool oom_v1;
 };

@@ -72,7 +72,8 @@ int keeper_prepare(struct keeper *k, const struct plan *p)
 	k->oom_v1 = oom && strcmp(oom->args[0].data, "v1") == 0;
 	k->reboot = copy_args(p, OP_REBOOT);
 	k->cgroups = copy_args(p, OP_CGROUP_REMOVE);
-	if (!k->name || !k->events || !k->log || !k->oom_file || !k->reboot || !k->cgroups)
+	k->end_writes = copy_args(p, OP_END_WRITE);
+	if (!k->name || !k->events || !k->log || !k->oom_file || !k->reboot || !k->cgroups || !k->end_writes)
 		return fail("keeper", "memory");
 	if (unlinkat(k->rundir, "exit", 0) < 0 && errno != ENOENT)
 		return fail("keeper", "RUNDIR/exit");

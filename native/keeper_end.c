@@ -151,6 +151,12 @@ bool end_release(struct keeper *k)
 {
 	if (!ours(k))
 		return false;
+	/* What is gone already (ENOENT) needs no writing. */
+	for (char **pair = k->end_writes; pair[0] && pair[1]; pair += 2)
+		if (write_file_at(AT_FDCWD, pair[0], pair[1]) < 0 && errno != ENOENT) {
+			(void)fail("keeper", "%s", pair[0]);
+			failure_event(k);
+		}
 	for (char **dir = k->cgroups; *dir; dir++)
 		if (cgroup_remove(*dir) < 0)
 			failure_event(k);

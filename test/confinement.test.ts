@@ -5,7 +5,7 @@ import { type Info, newWorld, type World } from "./support/world.ts";
 
 let world: World;
 beforeAll(async () => {
-  world = await newWorld("debian-13", "busybox");
+  world = await newWorld("debian-13", "debian-12", "busybox");
   await world.ok("create", "deb", "-t", "debian-13", "--start");
   await world.booted("deb");
 });
@@ -97,6 +97,51 @@ test("a symlink where a directory should be is not followed", async () => {
 test("what a guest is called cannot drive the operator's terminal", async () => {
   await world.ok("create", "plain", "-t", "busybox", "--network", "none", "--description", "a\u202Eb");
   expect(await world.ok("ls")).not.toContain("\u202E");
+});
+
+for (const release of ["debian-13", "debian-12"]) {
+  describe(`profiles of system calls on ${release}`, () => {
+    const guest = (profile: string) => `${profile}-${release}`;
+    test("strict: it boots with no failed unit; what is not listed is not there", async () => {
+      const name = guest("strict");
+      await world.ok("create", name, "-t", release, "--seccomp-profile", "strict", "--start");
+      await world.booted(name);
+      const { pid } = await world.json<Info>("info", name);
+      expect(readFileSync(`/proc/${pid}/status`, "utf8")).toContain("Seccomp_filters:\t2");
+      // ptrace, as a debugger begins: of init, which root may trace.
+      const { code, stdout } = await world.berth("exec", name, "--", "perl", "-e", "print syscall(101, 16, 1)");
+      expect([code, stdout]).toEqual([0, "-1"]);
+      await world.ok("rm", "--force", name);
+    });
+    test("nesting: it boots with no failed unit, and its users make containers of their own", async () => {
+      const name = guest("nesting");
+      const { stderr } = await world.berth("create", name, "-t", release, "--nesting", "true", "--start");
+      expect(stderr).toContain("cannot be checkpointed");
+      await world.booted(name);
+      const nested = "unshare -Urpfmn --mount-proc";
+      expect(await world.sh(name, `${nested} sh -c 'echo $$ $(id -u)'`)).toBe("1 0");
+      expect(await world.sh(name, `setpriv --reuid 1000 --clear-groups ${nested} sh -c 'echo $$ $(id -u)'`)).toBe(
+        "1 0",
+      );
+      // A container as an engine makes it: a root of its own, fresh proc, sysfs and cgroup2, a host name.
+      const container =
+        "mount --rbind / /mnt && cd /mnt && pivot_root . mnt && mount -t proc proc /proc && mount -t sysfs sys /sys && mount -t cgroup2 cg /sys/fs/cgroup && umount -l /mnt && hostname inner && hostname";
+      expect(await world.sh(name, `${nested} -uC sh -c '${container}'`)).toBe("inner");
+      expect(await world.sh(name, "setpriv --reuid 1000 --clear-groups ls /dev/.berth || echo no")).toBe("no");
+      await world.ok("rm", "--force", name);
+    });
+  });
+}
+
+test("a setting of system calls holds from the next start on", async () => {
+  await world.ok("create", "calls", "-t", "busybox", "--network", "none", "--seccomp-deny", "mkdir", "--start");
+  expect((await world.berth("exec", "calls", "--", "mkdir", "/root/x")).stderr).toMatch(/not permitted/);
+  await world.ok("set", "calls", "--unset", "seccomp.deny");
+  await world.ok("restart", "calls");
+  await world.sh("calls", "mkdir /root/x");
+  const { code, stderr } = await world.berth("set", "calls", "--seccomp-deny", "mkdri");
+  expect([code, stderr]).toEqual([6, expect.stringContaining("did you mean mkdir?")]);
+  await world.ok("rm", "--force", "calls");
 });
 
 describe("a privileged guest", () => {

@@ -186,6 +186,24 @@ const table = [
       summary: "The kernel logs the calls it is refused, for `berth security log`",
     },
   },
+  {
+    path: ["apparmor"],
+    spec: {
+      name: "apparmor",
+      kind: "choice",
+      choices: ["auto", "none"],
+      summary: "A profile of its own where the host has AppArmor, or none",
+    },
+  },
+  {
+    path: ["selinux-label"],
+    spec: {
+      name: "selinux-label",
+      kind: "string",
+      value: "LABEL",
+      summary: "Label of what runs in it where SELinux enforces",
+    },
+  },
 ] as const satisfies readonly { path: readonly string[]; spec: OptionSpec }[];
 
 export const settingOptions: readonly OptionSpec[] = table.map(({ spec }) => spec);

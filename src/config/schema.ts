@@ -220,6 +220,24 @@ const settings = v.strictObject({
     false,
   ),
   seccomp: v.optional(seccompSchema, {}),
+  apparmor: v.optional(
+    described(
+      v.picklist(["auto", "none"], "it must be auto or none"),
+      "`auto`: a profile of its own where the host has AppArmor; `none`: no profile.",
+      "auto",
+    ),
+    "auto",
+  ),
+  "selinux-label": v.optional(
+    described(
+      v.pipe(
+        plainText(256),
+        v.regex(/^[\w.-]+:[\w.-]+:[\w.-]+(:[\w.:,-]+)?$/, "it is not a label; write user:role:type:level"),
+      ),
+      "Label of init and of commands run by `exec` where SELinux enforces.",
+      "system_u:system_r:container_t:s0",
+    ),
+  ),
 });
 
 /** Settings that exclude each other: the key to blame, whether it holds, and what to do. */

@@ -2,11 +2,13 @@
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { sha256 } from "../base/digest.ts";
 import { BerthError, describeErrno } from "../base/errors.ts";
-import { makeDirs } from "../base/files.ts";
+import { makeDirs, readIfExists } from "../base/files.ts";
 import { containerPaths, eventsPath, instance } from "../base/paths.ts";
+import { apparmorState, loadProfile, selinuxEnforces, unloadProfile } from "../kernel/apparmor.ts";
 import { binaryPath, ownCommand } from "../kernel/binaries.ts";
 import { encodePlan, type Plan } from "../kernel/plan.ts";
 import { compiledFilter } from "../kernel/seccomp.ts";
+import { apparmorProfiles, placeholderName, profileNameOf } from "../launch/apparmor.ts";
 import { attachPlan, launchPlan } from "../launch/plan.ts";
 import { deviceRules } from "../launch/policy.ts";
 import { seccompPolicies } from "../launch/seccomp.ts";
@@ -56,6 +58,7 @@ export async function startContainer(container: LockedContainer): Promise<number
   let pid: number;
   try {
     cgroups().prepare(name, limitsOf(config), deviceRules, state.baseUid);
+    confineByApparmor(name, config, state.uuid);
     writeFileSync(attachFile, encodePlan(attach), { mode: 0o600 });
     pid = await launch(name, "start", start, container.lock);
   } catch (error) {
@@ -75,9 +78,22 @@ export function checkStart(container: LockedContainer): void {
 /** What a start makes outside the guest and what a crash may have left of one: cgroups and records. The exit record stays. */
 export function releaseRuntime(name: string): void {
   cgroups().remove(name);
-  const { run, init, attach, keeperSocket, adopted } = containerPaths(name);
-  for (const file of [init, attach, keeperSocket, adopted]) rmSync(file, { force: true });
+  const { run, init, attach, keeperSocket, adopted, apparmor } = containerPaths(name);
+  const profile = readIfExists(apparmor);
+  if (profile !== undefined) unloadProfile(profile);
+  for (const file of [init, attach, keeperSocket, adopted, apparmor]) rmSync(file, { force: true });
   rmSync(`${run}/reboot.log`, { force: true });
+}
+
+const usesApparmor = ({ apparmor }: LockedContainer["config"]): boolean =>
+  apparmor === "auto" && apparmorState() === "on";
+
+/** Loads the container's profile; the record of it is written first, so that whoever cleans up knows of it. */
+function confineByApparmor(name: string, config: LockedContainer["config"], uuid: string): void {
+  if (!usesApparmor(config)) return;
+  const profile = profileNameOf(uuid);
+  writeFileSync(containerPaths(name).apparmor, profile, { mode: 0o600 });
+  loadProfile(apparmorProfiles(config), placeholderName, profile);
 }
 
 function plans({ name, config, state }: LockedContainer): { start: Plan; attach: Plan; identity: string } {
@@ -89,6 +105,8 @@ function plans({ name, config, state }: LockedContainer): { start: Plan; attach:
     name,
     config,
     uuid: state.uuid,
+    apparmor: usesApparmor(config) ? profileNameOf(state.uuid) : undefined,
+    selinux: selinuxEnforces(),
     seccomp: seccompPolicies({ ...config, arch: process.arch }).map(compiledFilter),
   };
   const start = launchPlan({

@@ -19,6 +19,8 @@ const facts = (yaml = ""): LaunchFacts => ({
   eventsFile: "/var/log/berth/events.jsonl",
   rebootCommand: ["/usr/bin/berth", "start", "--by-keeper", "web1"],
   seccomp: [new Uint8Array(8)],
+  apparmor: undefined,
+  selinux: false,
   cgroupRecords: [],
   rootRecords: [],
   networkRecords: [["linkUp", "lo"]],
@@ -88,10 +90,24 @@ describe("a privileged guest", () => {
 });
 
 test("exec gets the confinement of init", () => {
-  const all = facts("no-new-privs: true");
+  const all = {
+    ...facts("no-new-privs: true\nselinux-label: u:r:t:s0\nseccomp: {log: true, profile: strict}"),
+    apparmor: "berth-1",
+    selinux: true,
+  };
   const [start, attach] = [launchPlan(all), attachPlan(all)];
-  for (const op of ["caps", "seccomp", "noNewPrivs", "namespaces"] as const)
+  for (const op of [
+    "caps",
+    "seccomp",
+    "seccompLog",
+    "noNewPrivs",
+    "namespaces",
+    "apparmor",
+    "selinux",
+  ] as const) {
     expect(of(attach, op)).toEqual(of(start, op));
+    expect(of(attach, op).length).toBeGreaterThan(0);
+  }
 });
 
 describe("system calls", () => {

@@ -1,5 +1,6 @@
 /** `container config -> launch plan`: a pure function. What acts on it is berth-launch. */
 import type { ContainerConfig } from "../config/schema.ts";
+import { removeFile } from "../kernel/apparmor.ts";
 import type { Plan, PlanRecord } from "../kernel/plan.ts";
 import {
   boundingSet,
@@ -39,6 +40,10 @@ export type LaunchFacts = {
   readonly rebootCommand: readonly string[];
   /** Compiled filters, in the order in which the kernel gets them. */
   readonly seccomp: readonly Uint8Array[];
+  /** Name of the AppArmor profile, where the host can load one. */
+  readonly apparmor: string | undefined;
+  /** Whether SELinux enforces here. */
+  readonly selinux: boolean;
   readonly cgroupRecords: readonly PlanRecord[];
   readonly rootRecords: readonly PlanRecord[];
   readonly networkRecords: readonly PlanRecord[];
@@ -75,9 +80,14 @@ export function guestEnvironment(config: ContainerConfig, uuid: string): string[
   return Object.entries({ ...fixed, ...config.environment }).map(([key, value]) => `${key}=${value}`);
 }
 
+type Confinement = Pick<LaunchFacts, "config" | "seccomp" | "apparmor" | "selinux">;
+
 /** Confinement that init and exec'd commands share. */
-function confinement({ config, seccomp }: Pick<LaunchFacts, "config" | "seccomp">): PlanRecord[] {
+function confinement({ config, seccomp, apparmor, selinux }: Confinement): PlanRecord[] {
+  const label = config["selinux-label"];
   return [
+    ...(apparmor === undefined ? [] : [["apparmor", apparmor] as const]),
+    ...(selinux && label !== undefined ? [["selinux", label] as const] : []),
     ["caps", ...boundingSet(config.privileged)],
     ...(config["no-new-privs"] ? [["noNewPrivs"] as const] : []),
     ...(config.seccomp.log ? [["seccompLog"] as const] : []),
@@ -108,6 +118,7 @@ export function launchPlan(facts: LaunchFacts): Plan {
     ["events", facts.eventsFile],
     ...(facts.trace ? [["trace"] as const] : []),
     ...facts.cgroupRecords,
+    ...(facts.apparmor === undefined ? [] : [["endWrite", removeFile, facts.apparmor] as const]),
     ["scratch", facts.scratchDir],
     ...facts.rootRecords,
     ...hostMadeFiles(baseUid, config.nesting),
@@ -161,9 +172,7 @@ function mounts({ privileged, nesting }: ContainerConfig): PlanRecord[] {
 
 /** The plan that `exec` and `enter` use while the guest runs. */
 export function attachPlan(
-  facts: Pick<LaunchFacts, "name" | "config" | "uuid" | "seccomp"> & {
-    readonly cgroupRecords: readonly PlanRecord[];
-  },
+  facts: Confinement & Pick<LaunchFacts, "name" | "uuid" | "cgroupRecords">,
 ): Plan {
   return [
     ["name", facts.name],

@@ -62,6 +62,19 @@ export const boundingSet = (privileged: boolean): number[] =>
       !neverKept.includes(capability) && !(privileged && notWhenPrivileged.includes(capability)),
   );
 
+/** Directories of the host's kernel that hold nothing for a guest: covered, and denied by AppArmor. */
+export const hiddenDirs = [
+  "/sys/devices/virtual/powercap",
+  "/sys/firmware",
+  "/sys/fs/bpf",
+  "/sys/fs/pstore",
+  "/sys/fs/selinux",
+  "/sys/kernel/config",
+  "/sys/kernel/debug",
+  "/sys/kernel/security",
+  "/sys/kernel/tracing",
+] as const;
+
 /** Paths that get an unreadable cover. */
 export const maskedPaths = [
   "/proc/acpi",
@@ -77,15 +90,7 @@ export const maskedPaths = [
   "/proc/sysrq-trigger",
   "/proc/timer_list",
   "/proc/timer_stats",
-  "/sys/devices/virtual/powercap",
-  "/sys/firmware",
-  "/sys/fs/bpf",
-  "/sys/fs/pstore",
-  "/sys/fs/selinux",
-  "/sys/kernel/config",
-  "/sys/kernel/debug",
-  "/sys/kernel/security",
-  "/sys/kernel/tracing",
+  ...hiddenDirs,
 ] as const;
 
 /** Paths that become read-only. A user namespace owns its own part of /proc/sys, and the kernel guards the rest. */
