@@ -21,30 +21,30 @@ const allowedSince4 = ["userns", "mqueue", "io_uring"];
 
 /** Names that do harm wherever a proc or sys may be mounted. */
 const deniedEverywhere = [
-  "deny /{,**/}sysrq-trigger rwklx",
-  "deny /{,**/}kcore rwklx",
-  "deny /{,**/}{core_pattern,uevent_helper,release_agent} wkl",
-  "deny /{,**/}proc/{kmsg,kallsyms,keys} rwklx",
-  "deny /{,**/}proc/sys/kernel/{modprobe,hotplug,panic*,kexec*,poweroff_cmd} wkl",
-  "deny /{,**/}proc/acpi/{,**} rwklx",
+  "audit deny /{,**/}sysrq-trigger rwklx",
+  "audit deny /{,**/}kcore rwklx",
+  "audit deny /{,**/}{core_pattern,uevent_helper,release_agent} wkl",
+  "audit deny /{,**/}proc/{kmsg,kallsyms,keys} rwklx",
+  "audit deny /{,**/}proc/sys/kernel/{modprobe,hotplug,panic*,kexec*,poweroff_cmd} wkl",
+  "audit deny /{,**/}proc/acpi/{,**} rwklx",
 ];
 
 /** Of a guest without a user namespace: the host's settings, and the hardware behind /sys. */
 const deniedPrivileged = [
-  "deny /{,**/}proc/sys/** wkl",
-  "deny /{,**/}proc/{irq,bus,fs,scsi,mtrr}{,/**} wkl",
-  "deny /{,**/}{kmem,mem,port} rwkl",
+  "audit deny /{,**/}proc/sys/** wkl",
+  "audit deny /{,**/}proc/{irq,bus,fs,scsi,mtrr}{,/**} wkl",
+  "audit deny /{,**/}{kmem,mem,port} rwkl",
   ...sandboxes("/sys").flatMap((sys) => [
-    `deny ${sys}/[^f]*{,/**} wkl`,
-    `deny ${sys}/f[^s]*{,/**} wkl`,
-    `deny ${sys}/fs/[^c]*{,/**} wkl`,
-    `deny ${sys}/fs/c[^g]*{,/**} wkl`,
+    `audit deny ${sys}/[^f]*{,/**} wkl`,
+    `audit deny ${sys}/f[^s]*{,/**} wkl`,
+    `audit deny ${sys}/fs/[^c]*{,/**} wkl`,
+    `audit deny ${sys}/fs/c[^g]*{,/**} wkl`,
   ]),
-  "deny capability mac_admin",
-  "deny capability mac_override",
-  "deny capability sys_module",
-  "deny capability sys_rawio",
-  "deny capability syslog",
+  "audit deny capability mac_admin",
+  "audit deny capability mac_override",
+  "audit deny capability sys_module",
+  "audit deny capability sys_rawio",
+  "audit deny capability syslog",
 ];
 
 /** The place itself, and where systemd builds the file system of a sandboxed service. */
@@ -55,6 +55,13 @@ function sandboxes(path: string): string[] {
 /** Paths that lie neither in proc nor in sys: rules know no "all but". */
 const elsewhere = ["[^ps]**", "p[^r]**", "pr[^o]**", "pro[^c]**", "proc[^/]**", "s[^y]**", "sy[^s]**", "sys[^/]**"];
 
+/** Flags of mounts that bring no new file system; each by itself, for "in" would let one without any flag through. */
+const binds = ["bind", "rbind", "move"];
+const propagations = ["private", "shared", "slave", "unbindable"].flatMap((kind) => [
+  `make-${kind}`,
+  `make-r${kind}`,
+]);
+
 /**
  * Mounts of a privileged guest: file systems that reach nothing of the host, and proc and sys only where the rules
  * above know them by their path.
@@ -63,15 +70,15 @@ const mountsPrivileged = [
   "mount fstype=(tmpfs,ramfs,devpts,mqueue,hugetlbfs,cgroup2,overlay,fuse,fuse.*)",
   ...sandboxes("/proc").map((path) => `mount fstype=proc -> ${path}/`),
   ...sandboxes("/sys").map((path) => `mount fstype=sysfs -> ${path}/`),
-  // Propagation and flags alone.
-  "mount options in (private,rprivate,shared,rshared,slave,rslave,unbindable,runbindable)",
-  "mount options in (remount,bind,ro,rw,nosuid,nodev,noexec,relatime,noatime,nodiratime,strictatime,nosymfollow) -> /**",
-  ...elsewhere.map((path) => `mount options in (rw,ro,bind,rbind,move) /${path} -> /**`),
+  ...propagations.map((flag) => `mount options=(rw,${flag}) -> /{,**}`),
+  ...binds.flatMap((flag) => elsewhere.map((path) => `mount options=(rw,${flag}) /${path} -> /{,**}`)),
   "mount options=(rw,bind) / -> /**",
   "mount options=(rw,rbind) / -> /run/systemd/**",
-  // A sandboxed service's view of its own settings, bound onto itself.
-  ...["/proc/**", "/sys/**"].map(
-    (path) => `mount options in (rw,bind,rbind) ${path} -> /{proc,sys,run/systemd}/**`,
+  // A sandboxed service's view of kernel settings, bound onto itself.
+  ...["bind", "rbind"].flatMap((flag) =>
+    ["proc", "sys"].map(
+      (dir) => `mount options=(rw,${flag}) /${dir}/{,**} -> /{,run/systemd/*/}${dir}/{,**}`,
+    ),
   ),
   "pivot_root oldroot=/run/systemd/** /run/systemd/**",
 ];
@@ -88,7 +95,7 @@ export function apparmorProfiles({ privileged }: ApparmorChoice): readonly strin
     ...parserRules,
     ...(privileged ? mountsPrivileged : ["mount", "pivot_root"]),
     ...deniedEverywhere,
-    ...hiddenDirs.map((dir) => `deny ${dir}/{,**} rwklx`),
+    ...hiddenDirs.map((dir) => `audit deny ${dir}/{,**} rwklx`),
     ...(privileged ? deniedPrivileged : []),
   ];
   return [allowedSince4, []].map(
