@@ -121,10 +121,12 @@ int confine_apply(const struct plan *p)
 			return -1;
 	if ((r = plan_find(p, OP_CAPS)) && capabilities(r) < 0)
 		return -1;
-	unsigned flags = plan_find(p, OP_SECCOMP_LOG) ? SECCOMP_FILTER_FLAG_LOG : 0;
-	for (uint32_t i = 0; i < p->count; i++)
-		if (p->records[i].op == OP_SECCOMP && seccomp(&p->records[i].args[0], flags) < 0)
+	for (uint32_t i = 0; i < p->count; i++) {
+		const struct plan_record *f = &p->records[i];
+		if ((f->op == OP_SECCOMP || f->op == OP_SECCOMP_LOG) &&
+		    seccomp(&f->args[0], f->op == OP_SECCOMP_LOG ? SECCOMP_FILTER_FLAG_LOG : 0) < 0)
 			return -1;
+	}
 	return 0;
 }
 

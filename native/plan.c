@@ -60,7 +60,7 @@ static const struct op_shape shapes[] = {
 	{OP_SECCOMP, 1, 1, 0},
 	{OP_APPARMOR, 1, 1, -1},
 	{OP_SELINUX, 1, 1, -1},
-	{OP_SECCOMP_LOG, 0, 0, -1},
+	{OP_SECCOMP_LOG, 1, 1, 0},
 	{OP_VETH, 7, 7, -1},
 	{OP_ADDRESS, 2, 2, -1},
 	{OP_ROUTE, 3, 3, -1},

@@ -80,7 +80,7 @@ enum plan_op {
 	OP_SECCOMP = 54,    /* program (binary, struct sock_filter[]); several are laid one over the other */
 	OP_APPARMOR = 55,   /* profile for exec */
 	OP_SELINUX = 57,    /* label for exec */
-	OP_SECCOMP_LOG = 56, /* no argument: the kernel logs what the programs refuse */
+	OP_SECCOMP_LOG = 56, /* as SECCOMP, and the kernel logs what this program refuses */
 
 	/* Network: done by the host between clone and exec. */
 	OP_VETH = 60,       /* host ifname, guest ifname, guest ifindex, guest MAC, host MAC, MTU ("" default), bridge ("" none) */

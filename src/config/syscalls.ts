@@ -76,6 +76,9 @@ export const syscallNames: ReadonlySet<string> = new Set([...wordsOf(early), ...
 /** The number of a call that has the same one everywhere; undefined for the older ones. */
 export const sharedNumber = (name: string): number | undefined => numbers.get(name);
 
+/** The name behind such a number. */
+export const sharedName = (number: number): string | undefined => wordsOf(shared)[number - FIRST_SHARED];
+
 /** A system call as a setting names it. */
 export const syscallName = v.pipe(
   v.string("it must be the name of a system call"),

@@ -107,7 +107,10 @@ function plans({ name, config, state }: LockedContainer): { start: Plan; attach:
     uuid: state.uuid,
     apparmor: usesApparmor(config) ? profileNameOf(state.uuid) : undefined,
     selinux: selinuxEnforces(),
-    seccomp: seccompPolicies({ ...config, arch: process.arch }).map(compiledFilter),
+    seccomp: seccompPolicies({ ...config, arch: process.arch }).map(({ text, log }) => ({
+      filter: compiledFilter(text),
+      log,
+    })),
   };
   const start = launchPlan({
     ...shared,

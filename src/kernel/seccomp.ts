@@ -37,3 +37,30 @@ export function compiledFilter(policy: string): Uint8Array {
   writeAtomic(file, stdout);
   return stdout;
 }
+
+/** AUDIT_ARCH_* (linux/audit.h) and berth-seccomp's word for it. */
+const auditArchitectures: ReadonlyMap<number, string> = new Map([
+  [0xc000003e, "x86_64"],
+  [0x40000003, "x86"],
+  [0xc00000b7, "aarch64"],
+  [0x40000028, "arm"],
+]);
+
+type Call = { readonly arch: number; readonly syscall: number };
+
+/** Names of calls by architecture and number; the returned function gives undefined for what libseccomp does not know. */
+export function resolveSyscalls(calls: readonly Call[]): (call: Call) => string | undefined {
+  const line = ({ arch, syscall }: Call): string => `${auditArchitectures.get(arch) ?? "unknown"} ${syscall}`;
+  const asked = [...new Set(calls.map(line))];
+  if (asked.length === 0) return () => undefined;
+  const { stdout } = Bun.spawnSync([binaryPath("berth-seccomp"), "--names"], {
+    stdin: Buffer.from(`${asked.join("\n")}\n`),
+    stdout: "pipe",
+  });
+  const answers = stdout.toString().split("\n");
+  const names = new Map(asked.map((call, index) => [call, answers[index]]));
+  return (call) => {
+    const name = names.get(line(call));
+    return name === undefined || name === "" || name === "-" ? undefined : name;
+  };
+}

@@ -18,7 +18,7 @@ const facts = (yaml = ""): LaunchFacts => ({
   consoleLogSize: 1 << 20,
   eventsFile: "/var/log/berth/events.jsonl",
   rebootCommand: ["/usr/bin/berth", "start", "--by-keeper", "web1"],
-  seccomp: [new Uint8Array(8)],
+  seccomp: [{ filter: new Uint8Array(8), log: false }],
   apparmor: undefined,
   selinux: false,
   cgroupRecords: [],
@@ -91,7 +91,11 @@ describe("a privileged guest", () => {
 
 test("exec gets the confinement of init", () => {
   const all = {
-    ...facts("no-new-privs: true\nselinux-label: u:r:t:s0\nseccomp: {log: true, profile: strict}"),
+    ...facts("no-new-privs: true\nselinux-label: u:r:t:s0"),
+    seccomp: [
+      { filter: new Uint8Array(8), log: false },
+      { filter: new Uint8Array(16), log: true },
+    ],
     apparmor: "berth-1",
     selinux: true,
   };
@@ -112,7 +116,9 @@ test("exec gets the confinement of init", () => {
 
 describe("system calls", () => {
   const policies = (yaml = "") =>
-    seccompPolicies({ ...parseContainerConfig(`template: d\n${yaml}`, "f").value, arch: "x64" });
+    seccompPolicies({ ...parseContainerConfig(`template: d\n${yaml}`, "f").value, arch: "x64" }).map(
+      ({ text }) => text,
+    );
   const lines = (yaml = "") => (policies(yaml).at(-1) ?? "").split("\n");
   test("the host's log, modules, quota and nested namespaces are refused", () => {
     const policy = lines();
@@ -148,6 +154,13 @@ describe("system calls", () => {
     expect(policy).not.toContain("errno 38 nr:435");
     expect(policy).toContain("errno 1 ptrace");
     expect(policy.filter((line) => line === "errno 1 quotactl")).toHaveLength(1);
+  });
+  test("what is logged leaves out the calls that programs do without", () => {
+    const [quiet, logged] = policies("seccomp: {log: true}");
+    expect(quiet).toContain("errno 38 nr:435"); // clone3
+    expect(quiet).not.toContain("errno 1 ");
+    expect(logged).toContain("errno 1 bpf");
+    expect(logged).not.toContain("\nerrno 38 ");
   });
   test("profiles name calls that exist", () => {
     for (const call of [...refused, ...absent, ...refusedPrivileged, ...absentPrivileged, ...strictAllowed])

@@ -39,7 +39,7 @@ export type LaunchFacts = {
   /** argv of the command the keeper runs when the guest reboots itself. */
   readonly rebootCommand: readonly string[];
   /** Compiled filters, in the order in which the kernel gets them. */
-  readonly seccomp: readonly Uint8Array[];
+  readonly seccomp: readonly { readonly filter: Uint8Array; readonly log: boolean }[];
   /** Name of the AppArmor profile, where the host can load one. */
   readonly apparmor: string | undefined;
   /** Whether SELinux enforces here. */
@@ -90,8 +90,7 @@ function confinement({ config, seccomp, apparmor, selinux }: Confinement): PlanR
     ...(selinux && label !== undefined ? [["selinux", label] as const] : []),
     ["caps", ...boundingSet(config.privileged)],
     ...(config["no-new-privs"] ? [["noNewPrivs"] as const] : []),
-    ...(config.seccomp.log ? [["seccompLog"] as const] : []),
-    ...seccomp.map((filter) => ["seccomp", filter] as const),
+    ...seccomp.map(({ filter, log }) => [log ? "seccompLog" : "seccomp", filter] as const),
   ];
 }
 

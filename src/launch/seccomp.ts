@@ -120,17 +120,36 @@ function allowlist({ arch, seccomp }: SeccompChoice): string {
   ].join("\n");
 }
 
+export type SeccompPolicy = {
+  readonly text: string;
+  /** Whether the kernel logs what it refuses. */
+  readonly log: boolean;
+};
+
 /**
  * The policies of a container, in the order in which the kernel gets them: of several it takes the strictest answer,
- * and among equals that of the last.
+ * and among equals that of the last. Where refusals are logged, the calls that every program tries and does without
+ * (clone3 at each fork) get a policy of their own: their records would drown the others.
  */
-export function seccompPolicies(choice: SeccompChoice): readonly string[] {
-  const denylist = [
-    "default allow",
-    `badarch errno ${ENOSYS}`,
-    ...(architectures[choice.arch] ?? []).map((arch) => `arch ${arch}`),
-    ...rules(choice).map(ruleText),
-    "",
-  ].join("\n");
-  return profileName(choice) === "strict" ? [allowlist(choice), denylist] : [denylist];
+export function seccompPolicies(choice: SeccompChoice): readonly SeccompPolicy[] {
+  const { log } = choice.seccomp;
+  const denylist = (some: readonly Rule[]): string =>
+    [
+      "default allow",
+      `badarch errno ${ENOSYS}`,
+      ...(architectures[choice.arch] ?? []).map((arch) => `arch ${arch}`),
+      ...some.map(ruleText),
+      "",
+    ].join("\n");
+  const all = rules(choice);
+  const absentCalls = ({ errno }: Rule): boolean => errno === ENOSYS;
+  return [
+    ...(profileName(choice) === "strict" ? [{ text: allowlist(choice), log }] : []),
+    ...(log
+      ? [
+          { text: denylist(all.filter(absentCalls)), log: false },
+          { text: denylist(all.filter((rule) => !absentCalls(rule))), log: true },
+        ]
+      : [{ text: denylist(all), log: false }]),
+  ];
 }
