@@ -36,7 +36,7 @@ function ownerOf(names: readonly string[]): (refusal: Refusal) => string | undef
         ? refusal.profile === profileNameOf(uuid)
         : baseUid > 0 && refusal.uid >= baseUid && refusal.uid < baseUid + ID_COUNT,
     );
-    return (found?.name ?? cgroupOwner(refusal.pid, names));
+    return found?.name ?? cgroupOwner(refusal.pid, names);
   };
 }
 

@@ -56,7 +56,8 @@ export function securityLayers(container: Container, pid: number): readonly Laye
 
 function userNamespace({ config, state, pid }: Facts): Layer {
   const map = readFileSync(`/proc/${pid}/uid_map`, "utf8").trim().split(/\s+/).map(Number);
-  if (config.privileged) return layer("user namespace", "absent", "privileged: root in it is root on this host");
+  if (config.privileged)
+    return layer("user namespace", "absent", "privileged: root in it is root on this host");
   return check(
     "user namespace",
     map.join(" ") === `0 ${state.baseUid} ${ID_COUNT}`,
@@ -135,7 +136,8 @@ function labels({ config, state, pid }: Facts): readonly Layer[] {
 
 function apparmor(config: ContainerConfig, label: string, profile: string): Layer {
   const host = apparmorState();
-  if (host === "off") return layer("AppArmor", "absent", "the kernel runs without; the other layers stand alone");
+  if (host === "off")
+    return layer("AppArmor", "absent", "the kernel runs without; the other layers stand alone");
   if (config.apparmor === "none") return layer("AppArmor", "absent", "not asked for (apparmor: none)");
   return check(
     "AppArmor",

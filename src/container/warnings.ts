@@ -9,9 +9,7 @@ export function settingWarnings(name: string, config: ContainerConfig): readonly
       ? [`${name} may nest: while it runs it cannot be checkpointed, migrated or suspended`]
       : []),
     ...(config.seccomp.allow.length > 0
-      ? [
-          `${name} may make system calls that its profile refuses: ${config.seccomp.allow.join(", ")}`,
-        ]
+      ? [`${name} may make system calls that its profile refuses: ${config.seccomp.allow.join(", ")}`]
       : []),
   ];
 }

@@ -36,7 +36,11 @@ function compilerVersion(path: string): string {
 function compiledProfile(texts: readonly string[]): Uint8Array {
   const program = parser();
   if (program === undefined)
-    throw new BerthError("host.missing-program", "apparmor_parser is not installed", "apt-get install apparmor");
+    throw new BerthError(
+      "host.missing-program",
+      "apparmor_parser is not installed",
+      "apt-get install apparmor",
+    );
   const dir = `${cacheDir()}/apparmor`;
   const file = `${dir}/${sha256(`${compilerVersion(program)}\n${texts.join("\n")}`)}.bin`;
   if (existsSync(file)) return readFileSync(file);

@@ -53,7 +53,16 @@ function sandboxes(path: string): string[] {
 }
 
 /** Paths that lie neither in proc nor in sys: rules know no "all but". */
-const elsewhere = ["[^ps]**", "p[^r]**", "pr[^o]**", "pro[^c]**", "proc[^/]**", "s[^y]**", "sy[^s]**", "sys[^/]**"];
+const elsewhere = [
+  "[^ps]**",
+  "p[^r]**",
+  "pr[^o]**",
+  "pro[^c]**",
+  "proc[^/]**",
+  "s[^y]**",
+  "sy[^s]**",
+  "sys[^/]**",
+];
 
 /** Flags of mounts that bring no new file system; each by itself, for "in" would let one without any flag through. */
 const binds = ["bind", "rbind", "move"];

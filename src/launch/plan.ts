@@ -170,9 +170,7 @@ function mounts({ privileged, nesting }: ContainerConfig): PlanRecord[] {
 }
 
 /** The plan that `exec` and `enter` use while the guest runs. */
-export function attachPlan(
-  facts: Confinement & Pick<LaunchFacts, "name" | "uuid" | "cgroupRecords">,
-): Plan {
+export function attachPlan(facts: Confinement & Pick<LaunchFacts, "name" | "uuid" | "cgroupRecords">): Plan {
   return [
     ["name", facts.name],
     ["namespaces", ...namespaces(facts.config.privileged)],

@@ -33,7 +33,10 @@ export const command = defineCommand({
   options: [],
   examples: [
     { command: "berth security log web1", what: "Which calls and files web1 was refused" },
-    { command: "berth set web1 --seccomp-log true", what: "Have the kernel log its calls from its next start on" },
+    {
+      command: "berth set web1 --seccomp-log true",
+      what: "Have the kernel log its calls from its next start on",
+    },
   ],
   seeAlso: ["info", "check", "set"],
   async run(context) {
@@ -44,7 +47,9 @@ export const command = defineCommand({
     const warn = (text: string): void => context.progress.emit({ type: "warning", text });
     if (fault !== undefined) warn(`${fault.why}; ${fault.cure}`);
     if (name !== undefined && notLogged.length > 0)
-      warn(`refused calls of ${name} are not logged; \`berth set ${name} --seccomp-log true\`, and restart it`);
+      warn(
+        `refused calls of ${name} are not logged; \`berth set ${name} --seccomp-log true\`, and restart it`,
+      );
     const refusals = refusalsOf(names);
     context.out.result({ refusals, notLogged, fault: fault ?? null }, () => render(refusals));
   },
