@@ -1,11 +1,13 @@
 /** Guests under AppArmor, on stock kernels: each has a profile of its own, boots clean under it, and is held by it. */
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
 import { needTemplates, templateCache } from "../../test/support/world.ts";
 import { type Host, hostKinds, isKindName, lab } from "../lab.ts";
 import { berthPayload, giveBerth } from "../payload.ts";
 
 const kinds = Object.keys(hostKinds).filter(isKindName);
 const wanted = process.env.BERTH_LAB_KINDS?.split(",") ?? kinds;
+/** CI has time for one guest of each sort, on the first kind. */
+const inCi = process.env.BERTH_LAB_CI !== undefined;
 const memory = 2048;
 const minutes = 60_000;
 const profiles = "cat /sys/kernel/security/apparmor/profiles | grep ^berth- || true";
@@ -17,8 +19,8 @@ beforeAll(async () => {
 });
 
 for (const kind of kinds) {
-  if (wanted.includes(kind)) describe(kind, () => suiteOn(kind));
-  else test.skip(`AppArmor on ${kind} SKIP: not in BERTH_LAB_KINDS`, () => undefined);
+  if (wanted.includes(kind) && !(inCi && kind !== kinds[0])) describe(kind, () => suiteOn(kind));
+  else test.skip(`AppArmor on ${kind} SKIP: not in BERTH_LAB_KINDS, or left out in CI`, () => undefined);
 }
 
 function suiteOn(kind: (typeof kinds)[number]): void {
@@ -29,6 +31,9 @@ function suiteOn(kind: (typeof kinds)[number]): void {
     await giveBerth(host);
   });
   afterAll(() => host?.close());
+  afterEach(
+    async () => void (await host.run("berth rm --force --all", { timeout: 2 * minutes, allow: true })),
+  );
 
   const inGuest = async (name: string, line: string): Promise<string> => {
     const { stdout, stderr } = await host.run(["berth", "exec", name, "--", "sh", "-c", line], {
@@ -39,12 +44,12 @@ function suiteOn(kind: (typeof kinds)[number]): void {
 
   const guests = [
     ["debian-13", []],
-    ["debian-12", []],
-    ["debian-13", ["--nesting", "true"]],
     ["debian-13", ["--privileged"]],
+    ["debian-12", []],
     ["debian-12", ["--privileged"]],
+    ["debian-13", ["--nesting", "true"]],
   ] as const;
-  for (const [template, options] of guests) {
+  for (const [template, options] of inCi ? guests.slice(0, 2) : guests) {
     test(
       `${template} ${options.join(" ")} boots with no failed unit under a profile of its own, which goes with it`,
       async () => {
@@ -87,10 +92,13 @@ function suiteOn(kind: (typeof kinds)[number]): void {
     expect(said).toContain("cannot create /proc/sysrq-trigger: Permission denied");
     expect((await host.run("dmesg")).stdout).not.toContain("sysrq: HELP");
     expect(await inGuest("g", "umount /proc/kcore; head -c 1 /proc/kcore")).toContain("Permission denied");
-    expect((await host.run("berth security log g")).stdout).toContain("sysrq-trigger");
   }
 
   async function deniedToPrivileged(): Promise<void> {
+    // Nothing but the profile stands between the host's root and this file, so its word is in the log.
+    expect((await host.run("berth security log g")).stdout).toMatch(
+      /apparmor +open \w+ +\/proc\/sysrq-trigger +sh/,
+    );
     await inGuest("g", "umount -l /proc/sys; mount -o remount,rw /sys; mkdir -p /root/m");
     for (const line of [
       "echo x > /proc/sys/kernel/core_pattern",
