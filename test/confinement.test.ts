@@ -174,6 +174,19 @@ for (const release of ["debian-13", "debian-12"]) {
   });
 }
 
+test("a guest that floods its console is read slowly, and keeps nobody busy", async () => {
+  await world.ok("create", "flood", "-t", "busybox", "--network", "none", "--start");
+  const keeper = readFileSync(`${world.at.run}/flood/init`, "utf8").split(" ")[3];
+  const bytesRead = () => Number(/rchar: (\d+)/.exec(readFileSync(`/proc/${keeper}/io`, "utf8"))?.[1]);
+  const [before, since] = [bytesRead(), Date.now()];
+  await world.berth("exec", "flood", "--", "sh", "-c", "timeout 3 yes 'a line of a flood' > /dev/console");
+  const MiB = 2 ** 20;
+  const most = (2 + (Date.now() - since) / 1000) * MiB;
+  expect(bytesRead() - before).toBeGreaterThan(MiB / 2);
+  expect(bytesRead() - before).toBeLessThan(most);
+  await world.ok("rm", "--force", "flood");
+});
+
 describe("what holds a guest, and what it was refused", () => {
   type Shown = { readonly layers: readonly { readonly layer: string; readonly verdict: string }[] };
   const verdicts = async (name: string) => {
