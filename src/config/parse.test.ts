@@ -148,7 +148,7 @@ test("whatever the text, there is a config or a config.invalid", () => {
         }
       },
     ),
-    { numRuns: 2000 },
+    { numRuns: fc.readConfigureGlobal().numRuns ?? 2000 },
   );
 });
 
