@@ -25,7 +25,9 @@ function count(name, passed) {
 }
 
 function run(program, args, env = {}) {
-  return spawnSync(program, args, { cwd: root, stdio: "inherit", env: { ...process.env, ...env } }).status === 0;
+  return (
+    spawnSync(program, args, { cwd: root, stdio: "inherit", env: { ...process.env, ...env } }).status === 0
+  );
 }
 
 function fuzzNative() {
@@ -59,7 +61,14 @@ function fuzzProperties() {
     (file) => file.endsWith(".test.ts") && readFileSync(file, "utf8").includes('from "fast-check"'),
   );
   for (const file of files) {
-    const args = ["test", "--preload", "./scripts/fuzz-preload.ts", "--timeout", String((seconds + 60) * 1000), file];
+    const args = [
+      "test",
+      "--preload",
+      "./scripts/fuzz-preload.ts",
+      "--timeout",
+      String((seconds + 60) * 1000),
+      file,
+    ];
     count(file.slice(root.length + 1), run(bun(), args, { BERTH_FUZZ_SECONDS: String(seconds) }));
   }
 }
