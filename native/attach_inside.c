@@ -255,21 +255,15 @@ static _Noreturn void command(const struct attach *a)
 /* --- the worker: on its way in --- */
 
 /* Asked for while /proc still is the host's: in the guest a file of its own could lie over it and take the label in vain.
- * The clone inherits it. The record is struck out so that confine_apply does not ask again. */
-static int apparmor_on_exec(struct plan *plan)
+ * The clone inherits it. A record is struck out so that confine_apply does not ask again. */
+static int labels_on_exec(struct plan *plan)
 {
 	for (uint32_t i = 0; i < plan->count; i++) {
 		struct plan_record *r = &plan->records[i];
-		char text[600];
-		if (r->op != OP_APPARMOR)
+		if (r->op != OP_APPARMOR && r->op != OP_SELINUX)
 			continue;
-		int n = snprintf(text, sizeof text, "exec %s", r->args[0].data);
-		if (n < 0 || (size_t)n >= sizeof text)
-			return fail_with(ENAMETOOLONG, "apparmor", "%.200s", r->args[0].data);
-		/* The second name is that of kernels before 5.8. */
-		if (write_file_at(AT_FDCWD, "/proc/thread-self/attr/apparmor/exec", text) < 0 &&
-		    (errno != ENOENT || write_file_at(AT_FDCWD, "/proc/thread-self/attr/exec", text) < 0))
-			return fail("apparmor", "profile %s", r->args[0].data);
+		if (confine_label(r) < 0)
+			return -1;
 		r->op = 0;
 	}
 	return 0;
@@ -280,7 +274,7 @@ static int enter_guest(struct attach *a)
 	/* From here until exec nobody in the guest may look into us by /proc or ptrace. */
 	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
 		return fail("dumpable", "prctl");
-	if (join_v1(&a->plan) < 0 || confine_limits(&a->plan, getpid()) < 0 || apparmor_on_exec(&a->plan) < 0)
+	if (join_v1(&a->plan) < 0 || confine_limits(&a->plan, getpid()) < 0 || labels_on_exec(&a->plan) < 0)
 		return -1;
 	/* An empty session keyring: keys of the operator's session stay outside. */
 	if (syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL) < 0 && errno != ENOSYS)

@@ -19,7 +19,7 @@ import { encodePlan, type Plan } from "../kernel/plan.ts";
 import { compiledFilter } from "../kernel/seccomp.ts";
 import { attachPlan, launchPlan } from "../launch/plan.ts";
 import { deviceRules } from "../launch/policy.ts";
-import { seccompPolicy } from "../launch/seccomp.ts";
+import { seccompPolicies } from "../launch/seccomp.ts";
 import { networkRecords } from "../network/records.ts";
 import { cgroups } from "../resources/cgroup.ts";
 import type { Limits } from "../resources/limits.ts";
@@ -110,8 +110,13 @@ export async function startGuest(laboratory: Laboratory, options: GuestOptions):
   await stopGuest(laboratory);
   const volume = freshVolume(baseUid, options);
   const paths = containerPaths(OWN);
-  const seccomp = compiledFilter(seccompPolicy({ privileged: config.privileged, arch: process.arch }));
-  const shared = { name: OWN, config: ownConfig(config), uuid: OWN, seccomp };
+  const own = ownConfig(config);
+  const seccomp = seccompPolicies({ ...own, arch: process.arch }).map(({ text, log }) => ({
+    filter: compiledFilter(text),
+    log,
+  }));
+  // No security module: which layer stops an attempt is found among the others.
+  const shared = { name: OWN, config: own, uuid: OWN, seccomp, apparmor: undefined, selinux: false };
   const start = launchPlan({
     ...shared,
     baseUid,

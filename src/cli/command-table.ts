@@ -74,6 +74,15 @@ export const commandTable: CommandTable = [
     },
   },
   {
+    title: "Security",
+    commands: {
+      security: {
+        summary: "What keeps containers from the host",
+        commands: { log: () => import("./commands/security-log.ts") },
+      },
+    },
+  },
+  {
     title: "Templates",
     commands: {
       template: {

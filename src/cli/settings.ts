@@ -165,6 +165,69 @@ const table = [
     path: ["no-new-privs"],
     spec: { name: "no-new-privs", kind: "boolean", summary: "Set-uid programs gain nothing in the guest" },
   },
+  {
+    path: ["nesting"],
+    spec: {
+      name: "nesting",
+      kind: "boolean",
+      summary: "The guest may make namespaces, and so containers of its own; it cannot be checkpointed then",
+    },
+  },
+  {
+    path: ["seccomp", "profile"],
+    spec: {
+      name: "seccomp-profile",
+      kind: "choice",
+      choices: ["default", "strict"],
+      summary: "System calls it may make: all but the dangerous, or those on a list alone",
+    },
+  },
+  {
+    path: ["seccomp", "allow"],
+    spec: {
+      name: "seccomp-allow",
+      kind: "string",
+      value: "CALL",
+      repeatable: true,
+      summary: "System call that the profile refuses and it may make; may be repeated",
+    },
+  },
+  {
+    path: ["seccomp", "deny"],
+    spec: {
+      name: "seccomp-deny",
+      kind: "string",
+      value: "CALL",
+      repeatable: true,
+      summary: "System call that it is refused besides; may be repeated",
+    },
+  },
+  {
+    path: ["seccomp", "log"],
+    spec: {
+      name: "seccomp-log",
+      kind: "boolean",
+      summary: "The kernel logs the calls it is refused, for `berth security log`",
+    },
+  },
+  {
+    path: ["apparmor"],
+    spec: {
+      name: "apparmor",
+      kind: "choice",
+      choices: ["auto", "none"],
+      summary: "A profile of its own where the host has AppArmor, or none",
+    },
+  },
+  {
+    path: ["selinux-label"],
+    spec: {
+      name: "selinux-label",
+      kind: "string",
+      value: "LABEL",
+      summary: "Label of what runs in it where SELinux enforces",
+    },
+  },
 ] as const satisfies readonly { path: readonly string[]; spec: OptionSpec }[];
 
 const mountOption = {
