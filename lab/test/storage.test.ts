@@ -229,7 +229,10 @@ function suiteOn(kind: KindName): void {
         expect(web?.usedBytes).toBeGreaterThan(19 * MiB);
         expect(web?.until).toMatch(/^20/);
         expect(await ok("berth quota ls many --group")).toMatch(/games +60 .* 60M/);
-        await ok("berth stop --kill many && berth quota set many --user 33 --disk none && berth start many");
+        // Another volume takes its place: the limits go along.
+        await ok("berth stop --kill many && berth snapshot create many s && berth snapshot restore many s");
+        expect(await ok("berth quota ls many --group")).toMatch(/games .* 60M/);
+        await ok("berth quota set many --user 33 --disk none && berth start many");
         expect((await write("www-data", 40)).code).toBe(0);
         const nobody = await host.run("berth quota set many --user no-such --disk 1M", { allow: true });
         expect([nobody.code, nobody.stderr]).toEqual([2, expect.stringContaining("no-such")]);

@@ -13,6 +13,7 @@ import { clearIntent, declareIntent, type IntentOf } from "./intent.ts";
 import { layerOwners, MOST_LAYERS, newLayerId, sweepLayers } from "./layers.ts";
 import { listSnapshots, saveSnapshot } from "./snapshots.ts";
 import { type ContainerState, loadState, saveState } from "./store.ts";
+import { carryUserLimits } from "./user-limits.ts";
 
 /**
  * Freezes the volume of a stopped container under a new one and hands the layers to `work`; if that fails, and nobody
@@ -39,6 +40,7 @@ export async function freezeVolume<T>(
     await driver.seal(uuid);
     await driver.rename(uuid, layer.id);
     await driver.create(uuid, diskLimits(container.config));
+    await carryUserLimits(container, layer, { ...layer, id: uuid });
     const layers = [layer, ...state.layers];
     saveState(name, { ...state, layers });
     const result = await work(layers);
@@ -113,13 +115,14 @@ export async function replaceVolume(
   layers: readonly Layer[],
 ): Promise<ContainerState> {
   const { name, state } = container;
-  const { uuid, storage } = state;
+  const { uuid, storage, baseUid } = state;
   const intent: IntentOf<"replace"> = { operation: "replace", uuid, storage, layers, old: newLayerId() };
   const driver = storageDriver(storage);
   declareIntent(name, intent);
   try {
     await driver.rename(uuid, intent.old);
     await driver.create(uuid, diskLimits(container.config));
+    await carryUserLimits(container, { id: intent.old, storage, baseUid }, { id: uuid, storage, baseUid });
     saveState(name, replaced(state, layers));
   } catch (error) {
     await settleReplace(name, intent);

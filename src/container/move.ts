@@ -6,12 +6,13 @@ import type { DriverName, Layer } from "../storage/driver.ts";
 import { storageDriver } from "../storage/drivers.ts";
 import { copyUpAliasesOf } from "./aliases.ts";
 import { type LockedContainer, mustBeIdle } from "./container.ts";
-import { diskLimits } from "./disk-limits.ts";
+import { checkUserQuota, diskLimits } from "./disk-limits.ts";
 import { copied, settleMove } from "./exchange.ts";
 import { declareIntent, type IntentOf } from "./intent.ts";
 import { newLayerId } from "./layers.ts";
 import { listSnapshots } from "./snapshots.ts";
 import { loadState, saveState } from "./store.ts";
+import { carryUserLimits } from "./user-limits.ts";
 
 /** Copies everything, then changes over; the old volume goes at the end. A failure leaves the container where it was. */
 export async function moveContainer(
@@ -27,6 +28,7 @@ export async function moveContainer(
   if (missing !== undefined)
     throw new BerthError("host.missing-feature", `storage driver ${to} does not work here: ${missing}`);
 
+  await checkUserQuota(container.config, to);
   await copyUpAliasesOf(container);
   const { uuid, storage } = state;
   const layers = layersToCopy(container, to);
@@ -40,6 +42,8 @@ export async function moveContainer(
     for (const layer of layers) await copyLayer(container, layer, copied(layer, to, copies), progress);
     const ground = state.layers.map((layer) => copied(layer, to, copies));
     await copyVolume(container, to, progress);
+    const { baseUid } = state;
+    await carryUserLimits(container, { id: uuid, storage, baseUid }, { id: uuid, storage: to, baseUid });
     saveState(name, { ...loadState(name), storage: to, layers: ground });
   } catch (error) {
     await settleMove(name, intent);
