@@ -3,6 +3,8 @@
  * Operations emit typed events; rendering them (terminal, plain lines, JSON) is the CLI's.
  */
 
+import { BerthError } from "./errors.ts";
+
 export type ProgressEvent =
   | { readonly type: "step"; readonly label: string }
   | {
@@ -23,3 +25,13 @@ export type Progress = {
 
 /** Progress that nobody watches. */
 export const silent: Progress = { emit: () => {}, signal: new AbortController().signal };
+
+/** What to throw when an operation has failed: that it was interrupted, if it was, with the failure as the cause. */
+export const orInterrupted = (
+  { signal }: Pick<Progress, "signal">,
+  doing: string,
+  error: unknown,
+): unknown =>
+  signal.aborted
+    ? new BerthError("storage.failed", `${doing} was interrupted`, "all is as it was before", error)
+    : error;

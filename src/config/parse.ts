@@ -129,11 +129,13 @@ function itemOf(schema: unknown): unknown {
   return typeof schema === "object" && schema !== null && "item" in schema ? schema.item : undefined;
 }
 
-/** The last schema of a pipe: what it makes of other forms. */
+/** The last schema of a pipe: what it makes of other forms. Checks at its end make nothing. */
 function lastOf(schema: unknown): unknown {
-  return typeof schema === "object" && schema !== null && "pipe" in schema && Array.isArray(schema.pipe)
-    ? schema.pipe.at(-1)
-    : schema;
+  const steps: readonly unknown[] =
+    typeof schema === "object" && schema !== null && "pipe" in schema && Array.isArray(schema.pipe)
+      ? schema.pipe
+      : [schema];
+  return steps.findLast((step) => Object.keys(entriesOf(step)).length > 0);
 }
 
 function unwrap(schema: unknown): unknown {

@@ -9,7 +9,8 @@ import type { LockedContainer } from "./container.ts";
 import { makeContainer, nameTaken } from "./create.ts";
 import { forgetIdentity } from "./forget.ts";
 import { withFrozenLayers } from "./freeze-layers.ts";
-import { checkName } from "./name.ts";
+import { hasIntent } from "./intent.ts";
+import { checkName, containerNames } from "./name.ts";
 import { findSnapshot } from "./snapshots.ts";
 import type { ContainerState } from "./store.ts";
 import { carryUserLimits } from "./user-limits.ts";
@@ -45,8 +46,8 @@ export async function cloneContainer(
 ): Promise<CloneResult> {
   const { name, snapshot } = request;
   checkName(name);
-  // Else it would wait for the lock that it holds itself.
-  if (name === source.name) throw nameTaken(name);
+  // Its own lock it would wait for; of another one it would first make a copy in vain.
+  if (name === source.name || (containerNames().includes(name) && !hasIntent(name))) throw nameTaken(name);
   const file = containerPaths(source.name).config;
   const before = renameHeading(readFileSync(file, "utf8"), source.name, name);
   const without = own.map((key) => ({ path: key.split("."), value: null }));

@@ -4,7 +4,7 @@
  * runs, and what changed meanwhile follows while it stands still for a moment.
  */
 import { readdirSync } from "node:fs";
-import type { Progress } from "../base/progress.ts";
+import { orInterrupted, type Progress } from "../base/progress.ts";
 import { openTreeCopy, type TreeCopy } from "../kernel/tree-tool.ts";
 import { cgroups } from "../resources/cgroup.ts";
 import type { Layer } from "../storage/driver.ts";
@@ -92,7 +92,7 @@ async function withCopy<T>(
   } catch (error) {
     clearIntent(name);
     await sweepLayers();
-    throw error;
+    throw orInterrupted(progress, `copying what ${name} has written`, error);
   }
 }
 
@@ -119,6 +119,7 @@ async function fillCopy(
     async (from) =>
       await driver.withVolume(layer.id, async (to) => {
         await using tree = openTreeCopy(`${from}/upper`, `${to}/upper`, {
+          signal: progress.signal,
           onProgress: (entries) =>
             progress.emit({
               type: "advance",

@@ -8,7 +8,7 @@ import { listIfExists, makeDirs } from "../base/files.ts";
 import { containerPaths, instance } from "../base/paths.ts";
 import { type DriverName, driverNames } from "../config/storage-drivers.ts";
 import { waitForFileLock } from "../kernel/flock.ts";
-import type { Layer } from "../storage/driver.ts";
+import type { Layer, StorageDriver } from "../storage/driver.ts";
 import { storageDriver } from "../storage/drivers.ts";
 import { readIntent } from "./intent.ts";
 import { containerNames } from "./name.ts";
@@ -82,12 +82,23 @@ export function holdsLayers(name: string): boolean {
   );
 }
 
+/** What a command that was killed still had mounted a moment ago goes with a later sweep. */
+async function removeUnlessUsed(driver: StorageDriver, id: string): Promise<void> {
+  try {
+    await driver.remove(id);
+  } catch (error) {
+    if (!(error instanceof BerthError && error.code === "storage.in-use")) throw error;
+  }
+}
+
 /** Removes every layer that nobody has; and what there is of those in `begun`, which may be no whole volumes yet. */
 export async function sweepLayers(begun: readonly Pick<Layer, "id" | "storage">[] = []): Promise<void> {
   await withLayersLock(async () => {
     const owners = layerOwners();
-    for (const { id, storage } of begun) if (!owners.has(id)) await storageDriver(storage).remove(id);
+    for (const { id, storage } of begun)
+      if (!owners.has(id)) await removeUnlessUsed(storageDriver(storage), id);
     for (const driver of driverNames.map(storageDriver))
-      for (const id of driver.volumes()) if (isLayer(id) && !owners.has(id)) await driver.remove(id);
+      for (const id of driver.volumes())
+        if (isLayer(id) && !owners.has(id)) await removeUnlessUsed(driver, id);
   });
 }

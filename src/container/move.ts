@@ -1,6 +1,6 @@
 /** Moving a stopped container to another storage driver, with its layers and snapshots. */
 import { BerthError } from "../base/errors.ts";
-import type { Progress } from "../base/progress.ts";
+import { orInterrupted, type Progress } from "../base/progress.ts";
 import { openTreeCopy } from "../kernel/tree-tool.ts";
 import type { DriverName, Layer } from "../storage/driver.ts";
 import { storageDriver } from "../storage/drivers.ts";
@@ -47,7 +47,7 @@ export async function moveContainer(
     saveState(name, { ...loadState(name), storage: to, layers: ground });
   } catch (error) {
     await settleMove(name, intent);
-    throw error;
+    throw orInterrupted(progress, `moving ${name}`, error);
   }
   await settleMove(name, intent);
 }
@@ -70,7 +70,7 @@ async function copyLayer(
   await target.create(to.id, diskLimits(container.config));
   await storageDriver(from.storage).withVolume(
     from.id,
-    async (source) => await target.withVolume(to.id, async (dir) => await copyTree(source, dir)),
+    async (source) => await target.withVolume(to.id, async (dir) => await copyTree(source, dir, progress)),
     "ro",
   );
   await target.seal(to.id);
@@ -85,12 +85,12 @@ async function copyVolume(container: LockedContainer, to: DriverName, progress: 
   await target.create(uuid, diskLimits(container.config));
   await storageDriver(state.storage).withVolume(
     uuid,
-    async (source) => await target.withVolume(uuid, async (dir) => await copyTree(source, dir)),
+    async (source) => await target.withVolume(uuid, async (dir) => await copyTree(source, dir, progress)),
   );
 }
 
-async function copyTree(source: string, target: string): Promise<void> {
-  await using tree = openTreeCopy(`${source}/upper`, `${target}/upper`);
+async function copyTree(source: string, target: string, { signal }: Progress): Promise<void> {
+  await using tree = openTreeCopy(`${source}/upper`, `${target}/upper`, { signal });
   await tree.pass();
   await tree.sync();
 }

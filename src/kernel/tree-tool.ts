@@ -12,6 +12,8 @@ export type TreeCopyOptions = {
   readonly shift?: IdShift;
   /** Copies device nodes as well; whiteouts are always copied. */
   readonly keepDevices?: boolean;
+  /** Ends the program when it is aborted, also in the middle of a pass, which then fails. */
+  readonly signal?: AbortSignal;
   /** Called while a pass runs, at most five times a second. */
   readonly onProgress?: (entries: number, bytes: number) => void;
 };
@@ -46,7 +48,7 @@ export type TreeCopy = AsyncDisposable & {
  * pass. Disposal kills the program, also in the middle of a pass. Errors are `host.no-space` and `storage.failed`.
  */
 export function openTreeCopy(source: string, destination: string, options: TreeCopyOptions = {}): TreeCopy {
-  const { shift, keepDevices = false, onProgress } = options;
+  const { shift, keepDevices = false, onProgress, signal } = options;
   const child = Bun.spawn(
     [
       binaryPath("berth-tree"),
@@ -59,6 +61,7 @@ export function openTreeCopy(source: string, destination: string, options: TreeC
     ],
     { stdio: ["pipe", "pipe", "inherit"], env: {} },
   );
+  signal?.addEventListener("abort", () => child.kill("SIGKILL"), { once: true });
   const answers = linesOf(child.stdout);
   const about = `copying ${source} to ${destination}`;
 

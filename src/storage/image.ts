@@ -19,6 +19,7 @@ import { formatSize } from "../base/units.ts";
 import { CAP_SYS_RESOURCE, hasCapability } from "../kernel/capabilities.ts";
 import { mountDetached } from "../kernel/detached.ts";
 import { growExt4 } from "../kernel/ext4.ts";
+import { bindLoop } from "../kernel/loop.ts";
 import type { PlanRecord } from "../kernel/plan.ts";
 import type { StorageDriver, VolumeLimits, VolumeMode, VolumeUsage } from "./driver.ts";
 import { BLOCK, goldenImage, imageSize, inodeLabel, syncFile } from "./golden.ts";
@@ -59,7 +60,7 @@ export const imageDriver: StorageDriver = {
 };
 
 async function missing(): Promise<string | undefined> {
-  const absent = (["mke2fs", "e2fsck", "resize2fs", "tune2fs", "losetup", "cp"] as const).find(
+  const absent = (["mke2fs", "e2fsck", "resize2fs", "tune2fs", "cp"] as const).find(
     (name) => findProgram(name) === undefined,
   );
   if (absent !== undefined) return describeProgram(absent);
@@ -322,16 +323,15 @@ async function withVolume<T>(
   if (!existsSync(image))
     throw new BerthError("storage.failed", `the volume ${id} does not exist`, "remove the container");
   const there = loopOf(image);
-  const device = there === undefined ? await attachLoop(image, mode) : `/dev/${there}`;
+  const loop = there === undefined ? await bindLoop(image, mode === "ro") : undefined;
   let fd: number;
   try {
-    fd = mountDetached("ext4", device, mode === "ro" ? ["ro"] : quotaFlags(id));
+    fd = mountDetached("ext4", loop?.device ?? `/dev/${there}`, mode === "ro" ? ["ro"] : quotaFlags(id));
   } catch (error) {
     throw new BerthError("storage.failed", `cannot mount the volume ${id}`, "`berth pool check`", error);
   } finally {
     // It goes with its last mount.
-    if (there === undefined)
-      await must("storage.failed", `cannot let go of ${device}`, "losetup", ["-d", device]);
+    if (loop !== undefined) closeSync(loop.fd);
   }
   try {
     return await work(`/proc/${process.pid}/fd/${fd}`);
@@ -339,11 +339,4 @@ async function withVolume<T>(
     closeSync(fd);
     if (there === undefined) await waitForLoop(image);
   }
-}
-
-async function attachLoop(image: string, mode: VolumeMode): Promise<string> {
-  const { stdout } = await must("storage.failed", `cannot attach ${image}`, "losetup", [
-    ...["--find", "--show", ...(mode === "ro" ? ["--read-only"] : []), "--", image],
-  ]);
-  return stdout.trim();
 }

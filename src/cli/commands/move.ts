@@ -21,6 +21,11 @@ export const command = defineCommand({
     requireRoot();
     const { name, storage } = context.arguments;
     await withContainer(name, async (container) => await moveContainer(container, storage, context.progress));
+    if (storage === "plain")
+      context.progress.emit({
+        type: "warning",
+        text: `${name} has no disk limit any more: storage driver plain cannot keep one`,
+      });
     context.out.result({ name, storage }, () => `${name}: moved to storage ${storage}`);
   },
 });
