@@ -174,6 +174,19 @@ describe("snapshots", () => {
     expect(await world.sh("a", "cat /root/word")).toBe("word");
   });
 
+  test("go without the volume of a container that is mounted", async () => {
+    await create("a", "plain");
+    await world.sh("a", "echo word > /root/word");
+    await stopped("a");
+    await world.ok("snapshot", "create", "a", "s");
+    const { path } = await world.json<{ path: string }>("mount", "a");
+    await world.ok("snapshot", "rm", "a", "s");
+    writeFileSync(`${path}/root/word`, "written meanwhile\n");
+    await world.ok("umount", "a");
+    await world.ok("start", "a");
+    expect(await world.sh("a", "cat /root/word")).toBe("written meanwhile");
+  });
+
   test("can be looked into while the guest runs, and nothing in them can be changed", async () => {
     await create("a", "image");
     await world.sh("a", "echo old > /root/word; ln -s /etc/passwd /root/trap");
