@@ -61,10 +61,9 @@ static int copy_range(struct copy *c, int src, int dst, off_t at, off_t end)
 static int copy_extents(struct copy *c, int src, int dst, off_t size)
 {
 	for (off_t at = 0, end; at < size; at = end) {
-		if ((at = lseek(src, at, SEEK_DATA)) < 0 && errno == ENXIO)
-			break;
-		if (at < 0 || (end = lseek(src, at, SEEK_HOLE)) < 0)
-			return fail("copy-data", "seek");
+		/* ENXIO: only a hole follows, or the file has been cut short since it was looked at: the next pass sees that. */
+		if ((at = lseek(src, at, SEEK_DATA)) < 0 || (end = lseek(src, at, SEEK_HOLE)) < 0)
+			return errno == ENXIO ? 0 : fail("copy-data", "seek");
 		if (copy_range(c, src, dst, at, end < size ? end : size) < 0)
 			return -1;
 	}

@@ -174,6 +174,31 @@ describe("snapshots", () => {
     expect(await world.sh("a", "cat /root/word")).toBe("word");
   });
 
+  test("go without the volume of a container that is mounted", async () => {
+    await create("a", "plain");
+    await world.sh("a", "echo word > /root/word");
+    await stopped("a");
+    await world.ok("snapshot", "create", "a", "s");
+    const { path } = await world.json<{ path: string }>("mount", "a");
+    await world.ok("snapshot", "rm", "a", "s");
+    writeFileSync(`${path}/root/word`, "written meanwhile\n");
+    await world.ok("umount", "a");
+    await world.ok("start", "a");
+    expect(await world.sh("a", "cat /root/word")).toBe("written meanwhile");
+  });
+
+  test("bring no limit back that has been changed since", async () => {
+    await create("a", "image");
+    await world.sh("a", "echo word > /root/word");
+    await stopped("a");
+    await world.ok("snapshot", "create", "a", "s");
+    await world.ok("set", "a", "--disk", "128M");
+    await world.ok("snapshot", "rm", "a", "s");
+    await world.ok("start", "a");
+    expect(Number(await world.sh("a", "df -k / | awk 'END { print $2 }'"))).toBeGreaterThan(100_000);
+    expect(await world.sh("a", "cat /root/word")).toBe("word");
+  });
+
   test("can be looked into while the guest runs, and nothing in them can be changed", async () => {
     await create("a", "image");
     await world.sh("a", "echo old > /root/word; ln -s /etc/passwd /root/trap");

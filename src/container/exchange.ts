@@ -95,7 +95,7 @@ export async function unfreezeUnused(
   let { state } = container;
   for (let layer = state.layers[0]; layer !== undefined; layer = state.layers[0]) {
     const own = layer.storage === state.storage && layer.baseUid === state.baseUid;
-    if (!own || isShared(name, layer) || !(await isEmpty())) break;
+    if (!own || isShared(name, layer) || !hasSameLimits(state, layer) || !(await isEmpty())) break;
     const intent = {
       operation: "freeze",
       uuid: state.uuid,
@@ -107,6 +107,12 @@ export async function unfreezeUnused(
     state = loadState(name);
   }
   return state;
+}
+
+/** Limits may have changed since the freeze: with the old volume the old ones would come back. */
+function hasSameLimits({ uuid, storage }: ContainerState, { id }: Layer): boolean {
+  const [now, then] = [storageDriver(storage).usage(uuid), storageDriver(storage).usage(id)];
+  return now.bytes === then.bytes && now.inodes === then.inodes;
 }
 
 /** Puts a new, empty volume on other layers in the place of a stopped container's; the old one goes at the end. */

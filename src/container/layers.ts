@@ -2,7 +2,7 @@
  * Layers: frozen volumes that containers, their snapshots and their clones share. Nobody counts references: who has
  * which is read from what lies on disk, under one lock.
  */
-import { closeSync, openSync } from "node:fs";
+import { closeSync, existsSync, openSync } from "node:fs";
 import { BerthError, errnoOf } from "../base/errors.ts";
 import { listIfExists, makeDirs } from "../base/files.ts";
 import { containerPaths, instance } from "../base/paths.ts";
@@ -42,34 +42,51 @@ export async function withLayersLock<T>(work: () => Promise<T>): Promise<T> {
 /** Who has a layer: a container ("web1"), a snapshot ("web1@monday") or an operation under way ("web1 (copy)"). */
 export type LayerOwners = ReadonlyMap<string, ReadonlySet<string>>;
 
-/** The owners of every layer, or of those of one driver. Fails when a state.json or a snapshot is damaged: what it has must not go. */
+/**
+ * The owners of every layer, or of those of one driver. Fails when a state.json or a snapshot is damaged or lost: what it
+ * has must not go. Others work meanwhile, so all is read twice: what goes from one owner to another, or to another name,
+ * may be missed once.
+ */
 export function layerOwners(driver?: DriverName): LayerOwners {
   const owners = new Map<string, Set<string>>();
-  const add = (owner: string, layers: readonly Pick<Layer, "id" | "storage">[]): void => {
-    for (const { id, storage } of layers)
-      if (driver === undefined || storage === driver)
-        owners.set(id, (owners.get(id) ?? new Set()).add(owner));
-  };
-  for (const name of containerNames()) {
-    add(name, stateIfExists(name)?.layers ?? []);
-    for (const snapshot of listSnapshots(name)) add(`${name}@${snapshot.name}`, snapshot.layers);
-    const intent = readIntent(name);
-    if (intent === undefined) continue;
-    if ("layers" in intent) add(`${name} (${intent.operation})`, intent.layers ?? []);
-    if (intent.operation === "replace") add(`${name} (replace)`, [{ ...intent, id: intent.old }]);
-  }
+  for (let round = 0; round < 2; round += 1)
+    for (const name of containerNames())
+      for (const [owner, layers] of ownedBy(name))
+        for (const { id, storage } of layers)
+          if (driver === undefined || storage === driver)
+            owners.set(id, (owners.get(id) ?? new Set()).add(owner));
   return owners;
 }
 
-/** Its facts; undefined while it is being made or removed. */
+type Owned = readonly [owner: string, layers: readonly Pick<Layer, "id" | "storage">[]];
+
+/** The intent is read first: what it names is named by state.json or a snapshot before it is cleared. */
+function ownedBy(name: string): readonly Owned[] {
+  const intent = readIntent(name);
+  const layers = intent !== undefined && "layers" in intent ? (intent.layers ?? []) : [];
+  const old = intent?.operation === "replace" ? [{ ...intent, id: intent.old }] : [];
+  return [
+    ...(intent === undefined ? [] : [[`${name} (${intent.operation})`, [...layers, ...old]] as const]),
+    [name, stateIfExists(name)?.layers ?? []],
+    ...listSnapshots(name).map((snapshot) => [`${name}@${snapshot.name}`, snapshot.layers] as const),
+  ];
+}
+
+/** Its facts; undefined while it is being made, removed or renamed. Throws config.unreadable when they are lost. */
 export function stateIfExists(name: string): ContainerState | undefined {
   try {
     return loadState(name);
   } catch (error) {
-    const incomplete = error instanceof BerthError && error.code === "container.not-found";
-    if (incomplete || errnoOf(error) === "ENOENT") return undefined; // being made or removed
-    throw error;
+    const missing = error instanceof BerthError && error.code === "container.not-found";
+    if (!missing && errnoOf(error) !== "ENOENT") throw error;
   }
+  const { config, state } = containerPaths(name);
+  if (!existsSync(config) || readIntent(name) !== undefined || existsSync(state)) return undefined;
+  throw new BerthError(
+    "config.unreadable",
+    `container ${name} has no state.json: berth cannot know which layers it has`,
+    `restore ${state} from a backup`,
+  );
 }
 
 /** Whether the container has layers, or may leave some behind: its snapshots have, or a creation under way. */
@@ -94,11 +111,15 @@ async function removeUnlessUsed(driver: StorageDriver, id: string): Promise<void
 /** Removes every layer that nobody has; and what there is of those in `begun`, which may be no whole volumes yet. */
 export async function sweepLayers(begun: readonly Pick<Layer, "id" | "storage">[] = []): Promise<void> {
   await withLayersLock(async () => {
+    // Before their owners are read: a layer that is made later has one that would not be seen.
+    const there = driverNames.flatMap((storage) =>
+      storageDriver(storage)
+        .volumes()
+        .filter(isLayer)
+        .map((id) => ({ id, storage })),
+    );
     const owners = layerOwners();
-    for (const { id, storage } of begun)
+    for (const { id, storage } of [...begun, ...there])
       if (!owners.has(id)) await removeUnlessUsed(storageDriver(storage), id);
-    for (const driver of driverNames.map(storageDriver))
-      for (const id of driver.volumes())
-        if (isLayer(id) && !owners.has(id)) await removeUnlessUsed(driver, id);
   });
 }

@@ -8,7 +8,7 @@ import { replaceVolume, unfreezeUnused } from "./exchange.ts";
 import { isVolumeEmpty, withFrozenLayers } from "./freeze-layers.ts";
 import { sweepLayers } from "./layers.ts";
 import { atPlace } from "./mount.ts";
-import { mountSource, refuseMountedSnapshots } from "./mounted.ts";
+import { mountPoints, mountSource, refuseMountedSnapshots } from "./mounted.ts";
 import {
   checkSnapshotName,
   dropSnapshot,
@@ -101,7 +101,8 @@ export async function removeSnapshots(container: LockedContainer, names: readonl
   const snapshots = names.map((word) => findSnapshot(name, word));
   refuseMountedSnapshots(container, names);
   for (const snapshot of snapshots) dropSnapshot(name, snapshot.name);
-  if (statusOf(name).state === "stopped")
+  // Its volume stays where it is while somebody looks into it.
+  if (statusOf(name).state === "stopped" && mountPoints(container).length === 0)
     await unfreezeUnused(container, async () => await isVolumeEmpty(container));
   await sweepLayers();
 }
