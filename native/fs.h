@@ -31,8 +31,14 @@ struct scratch {
 	int fd; /* of the tmpfs, -1 before it is mounted */
 	const char *path;
 };
-/* Carries out SCRATCH LOOP BIND OWNED_DIR ROOT_*: the guest's root as a detached mount. userns: -1 for none. */
-int fs_root(const struct plan *p, int userns, int rundir);
+/* Carries out SCRATCH LOOP BIND OWNED_DIR ROOT_*: the guest's root as a detached mount. userns: -1 for none. What was
+ * made on the way stays below *scratch until fs_scratch_drop. */
+int fs_root(const struct plan *p, int userns, int rundir, struct scratch *scratch);
+/* The same for a plan that makes no root. */
+int fs_sources(const struct plan *p, int userns, int rundir, struct scratch *scratch);
+/* The detached mount that a BIND_HOST record is about. */
+int fs_bind_host(const struct plan_record *r, int userns, const struct scratch *scratch);
+int fs_scratch_drop(struct scratch *scratch);
 
 /* fs_nodes.c: NODE DIR SYMLINK below root. */
 int fs_nodes(const struct plan *p, int root);

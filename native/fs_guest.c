@@ -88,8 +88,14 @@ static int bind_given(const char *step, int root, const char *path, int (*next)(
 	if (fstat(mnt, &st) < 0)
 		return fail(step, "%s", path);
 	cleanup_fd int target = open_target(step, root, path, !S_ISDIR(st.st_mode));
+	struct stat there;
 	if (target < 0)
 		return -1;
+	if (fstat(target, &there) < 0)
+		return fail(step, "%s", path);
+	if (S_ISDIR(st.st_mode) != S_ISDIR(there.st_mode))
+		return fail_with(S_ISDIR(st.st_mode) ? ENOTDIR : EISDIR, step, "%s: it is %s in the guest, and the source is not", path,
+				 S_ISDIR(there.st_mode) ? "a directory" : "a file");
 	return fs_attach(step, mnt, target, path);
 }
 

@@ -21,7 +21,7 @@ enum { OVERLAY_WAIT_MS = 2000, OVERLAY_STEP_MS = 5, FSCONFIG_VALUE_MAX = 255 };
 
 struct work {
 	const struct plan *plan;
-	struct scratch scratch;
+	struct scratch *scratch;
 	int userns, rundir;
 	bool loops_released;
 };
@@ -29,28 +29,28 @@ struct work {
 static int make_scratch(struct work *w, const char *path)
 {
 	static const struct plan_arg options[] = {{"source=berth", 12}, {"mode=0700", 9}, {"size=64k", 8}};
-	if (w->scratch.fd >= 0)
+	if (w->scratch->fd >= 0)
 		return fail_with(EEXIST, "scratch", "%s: given twice", path);
 	cleanup_fd int mnt = fs_make("scratch", "tmpfs", options, 3, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
 	if (mnt < 0)
 		return -1;
 	if (move_mount(mnt, "", AT_FDCWD, path, MOVE_MOUNT_F_EMPTY_PATH) < 0)
 		return fail("scratch", "%s", path);
-	w->scratch.path = path;
-	w->scratch.fd = take_fd(&mnt);
+	w->scratch->path = path;
+	w->scratch->fd = take_fd(&mnt);
 	return 0;
 }
 
 /* Attaches a detached mount as SCRATCH/id. */
 static int add_mount(struct work *w, const char *step, const char *id, int mnt)
 {
-	if (w->scratch.fd < 0)
+	if (w->scratch->fd < 0)
 		return fail_with(EINVAL, step, "%s: the plan has no scratch directory", id);
 	if (*id == '\0' || strchr(id, '/') || *id == '.')
 		return fail_with(EINVAL, step, "%s: not an id", id);
-	if (mkdirat(w->scratch.fd, id, 0700) < 0)
+	if (mkdirat(w->scratch->fd, id, 0700) < 0)
 		return fail(step, "@%s", id);
-	cleanup_fd int at = openat(w->scratch.fd, id, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	cleanup_fd int at = openat(w->scratch->fd, id, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (at < 0)
 		return fail(step, "@%s", id);
 	return fs_attach(step, mnt, at, id);
@@ -60,14 +60,24 @@ static int add_mount(struct work *w, const char *step, const char *id, int mnt)
 static int open_source(const struct work *w, const char *step, const char *source)
 {
 	int fd = *source != '@' ? open(source, O_PATH | O_CLOEXEC)
-				: open_in_root(w->scratch.fd, source + 1, O_PATH, 0);
+				: open_in_root(w->scratch->fd, source + 1, O_PATH, 0);
 	return fd < 0 ? fail(step, "%s", source) : fd;
+}
+
+static bool has_word(const char *list, const char *word)
+{
+	size_t len = strlen(word);
+	for (; *list; list += strcspn(list, ","), list += *list == ',')
+		if (strncmp(list, word, len) == 0 && (list[len] == ',' || list[len] == '\0'))
+			return true;
+	return false;
 }
 
 static int add_loop(struct work *w, const struct plan_record *r)
 {
 	const char *id = r->args[0].data, *image = r->args[1].data, *fstype = r->args[2].data;
-	if (!w->loops_released) {
+	struct loop_how how = {.direct_io = has_word(r->args[4].data, "dio"), .shared = has_word(r->args[4].data, "shared")};
+	if (!how.shared && !w->loops_released) {
 		if (loop_release("loop", w->rundir) < 0)
 			return -1;
 		if (unlinkat(w->rundir, "loop", 0) < 0 && errno != ENOENT)
@@ -80,14 +90,13 @@ static int add_loop(struct work *w, const struct plan_record *r)
 	struct plan_arg list[33];
 	char device[32], source[48];
 	size_t n = 1;
-	bool ro = false;
 	for (char *save = NULL, *word = strtok_r(options, ",", &save); word; word = strtok_r(NULL, ",", &save)) {
 		if (n == sizeof list / sizeof list[0])
 			return fail_with(E2BIG, "loop", "%s: too many mount options", image);
-		ro = ro || strcmp(word, "ro") == 0;
+		how.read_only = how.read_only || strcmp(word, "ro") == 0;
 		list[n++] = (struct plan_arg){word, (uint32_t)strlen(word)};
 	}
-	cleanup_fd int loop = loop_bind(w->rundir, image, strcmp(r->args[4].data, "dio") == 0, ro, device);
+	cleanup_fd int loop = loop_bind(w->rundir, image, how, device);
 	if (loop < 0)
 		return -1;
 	snprintf(source, sizeof source, "source=%s", device);
@@ -141,9 +150,9 @@ static int owned_dir(struct work *w, const struct plan_record *r)
 	if (*path != '@' || !plan_octal(&r->args[1], 07777, &mode) || !plan_u64(&r->args[2], UINT32_MAX - 1, &uid) ||
 	    !plan_u64(&r->args[3], UINT32_MAX - 1, &gid))
 		return fail_with(EINVAL, "owned-dir", "%s: bad arguments", path);
-	if (w->scratch.fd < 0)
+	if (w->scratch->fd < 0)
 		return fail_with(EINVAL, "owned-dir", "the plan has no scratch directory");
-	cleanup_fd int parent = fs_parent("owned-dir", w->scratch.fd, path + 1, &base);
+	cleanup_fd int parent = fs_parent("owned-dir", w->scratch->fd, path + 1, &base);
 	if (parent < 0)
 		return -1;
 	if (mkdirat(parent, base, 0700) < 0 && errno != EEXIST)
@@ -257,7 +266,7 @@ static int mount_overlay(const struct work *w, const struct overlay *o)
 	static const struct mount_flags none;
 	if (!o->longer)
 		return fs_make("root-overlay", "overlay", o->options, o->count, 0);
-	if (mkdirat(w->scratch.fd, ".root", 0700) < 0 && errno != EEXIST)
+	if (mkdirat(w->scratch->fd, ".root", 0700) < 0 && errno != EEXIST)
 		return fail("root-overlay", "SCRATCH");
 	if (mount(o->source, ".root", "overlay", 0, o->all) < 0)
 		return fail("root-overlay", "overlay with many layers");
@@ -269,7 +278,7 @@ static int root_overlay(struct work *w, const struct plan_record *r)
 	__attribute__((cleanup(overlay_free))) struct overlay o = {0};
 	if (overlay_options(r, &o) < 0)
 		return -1;
-	if (w->scratch.fd >= 0 && fchdir(w->scratch.fd) < 0)
+	if (w->scratch->fd >= 0 && fchdir(w->scratch->fd) < 0)
 		return fail("root-overlay", "SCRATCH");
 	/* EBUSY: the previous mount of this upper directory is still on its way out. */
 	uint64_t deadline = clock_us() + OVERLAY_WAIT_MS * 1000ULL;
@@ -320,17 +329,52 @@ static int one(struct work *w, const struct plan_record *r, int *root)
 	}
 }
 
-int fs_root(const struct plan *p, int userns, int rundir)
+int fs_bind_host(const struct plan_record *r, int userns, const struct scratch *scratch)
 {
-	struct work w = {.plan = p, .scratch = {.fd = -1}, .userns = userns, .rundir = rundir};
-	cleanup_fd int root = -1;
+	const char *source = r->args[0].data;
+	struct mount_flags flags = {0};
+	if (fs_flags("bind-host", r->args[2].data, &flags) < 0)
+		return -1;
+	/* A path of the host was resolved when it was checked: a link that is there now came later. */
+	cleanup_fd int from = *source == '@' ? open_in_root(scratch->fd, source + 1, O_PATH, 0) : open_in_root(AT_FDCWD, source, O_PATH, 0);
+	if (from < 0)
+		return fail("bind-host", "%s", source);
+	cleanup_fd int mnt = fs_clone("bind-host", from, "", &flags, userns);
+	if (mnt < 0 || (flags.set && userns >= 0 && fs_lock("bind-host", mnt, userns) < 0))
+		return fail_about(source);
+	return take_fd(&mnt);
+}
+
+int fs_scratch_drop(struct scratch *scratch)
+{
+	close_fd(&scratch->fd);
+	if (scratch->path && umount2(scratch->path, MNT_DETACH) < 0)
+		return fail("scratch", "%s: unmount", scratch->path);
+	scratch->path = NULL;
+	return 0;
+}
+
+static int carry_out(const struct plan *p, int userns, int rundir, struct scratch *scratch, int *root)
+{
+	struct work w = {.plan = p, .scratch = scratch, .userns = userns, .rundir = rundir};
 	int result = 0;
 	for (uint32_t i = 0; i < p->count && result == 0; i++)
-		result = one(&w, &p->records[i], &root);
-	close_fd(&w.scratch.fd);
-	if (w.scratch.path && umount2(w.scratch.path, MNT_DETACH) < 0 && result == 0)
-		return fail("scratch", "%s: unmount", w.scratch.path);
-	if (result == 0 && root < 0)
-		return fail_with(EINVAL, "plan", "no root file system");
-	return result < 0 ? -1 : take_fd(&root);
+		result = one(&w, &p->records[i], root);
+	return result;
+}
+
+int fs_root(const struct plan *p, int userns, int rundir, struct scratch *scratch)
+{
+	cleanup_fd int root = -1;
+	if (carry_out(p, userns, rundir, scratch, &root) < 0)
+		return -1;
+	return root < 0 ? fail_with(EINVAL, "plan", "no root file system") : take_fd(&root);
+}
+
+int fs_sources(const struct plan *p, int userns, int rundir, struct scratch *scratch)
+{
+	cleanup_fd int root = -1;
+	if (carry_out(p, userns, rundir, scratch, &root) < 0)
+		return -1;
+	return root < 0 ? 0 : fail_with(EINVAL, "plan", "a root for a guest that has one");
 }

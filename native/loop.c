@@ -1,6 +1,7 @@
 /* loop.c - an image file becomes a block device: never the same image twice, but by those who only read it. */
 #include "loop.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -73,17 +74,51 @@ static int record(int rundir, const char *device, const struct stat *st)
 	return 0;
 }
 
-/* The loop driver keeps this very open file as long as the device is bound, and a flock belongs to the open file:
- * so whoever gets it is the only one who has the image bound, or one of several who only read it. */
-static int open_image(const char *image, bool read_only)
+static void close_dir(DIR **dir)
 {
-	cleanup_fd int fd = open(image, (read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NOFOLLOW);
-	if (fd < 0)
+	if (*dir)
+		closedir(*dir);
+}
+
+/* The device that is bound to the image, kept so by the fd; -1 when there is none. Not one that cannot be written to. */
+static int open_bound(const struct stat *image, char *name)
+{
+	__attribute__((cleanup(close_dir))) DIR *devices = opendir("/sys/block");
+	struct bound b = {.major = major(image->st_dev), .minor = minor(image->st_dev), .inode = image->st_ino};
+	for (struct dirent *e; devices && (e = readdir(devices));) {
+		unsigned number;
+		char bound[64], read_only[64], flag[8];
+		if (sscanf(e->d_name, "loop%u", &number) != 1)
+			continue;
+		snprintf(bound, sizeof bound, "/sys/block/loop%u/loop", number);
+		snprintf(read_only, sizeof read_only, "/sys/block/loop%u/ro", number);
+		if (access(bound, F_OK) < 0 || read_file_at(AT_FDCWD, read_only, flag, sizeof flag) < 0 || *flag != '0')
+			continue;
+		snprintf(b.device, sizeof b.device, "/dev/loop%u", number);
+		cleanup_fd int loop = open(b.device, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+		if (loop < 0 || !still_bound(&b))
+			continue;
+		snprintf(name, 32, "%s", b.device);
+		return take_fd(&loop);
+	}
+	return -1;
+}
+
+/* The loop driver keeps this very open file as long as the device is bound, and a flock belongs to the open file:
+ * so whoever gets it is the only one who has the image bound, or one of several who only read it. For a shared image
+ * *bound is then the device of the one who has it. */
+static int open_image(const char *image, struct loop_how how, int *bound, char *name)
+{
+	cleanup_fd int fd = open(image, (how.read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NOFOLLOW);
+	struct stat st;
+	if (fd < 0 || fstat(fd, &st) < 0)
 		return fail("loop", "%s", image);
 	uint64_t deadline = clock_us() + WAIT_MS * 1000ULL;
-	while (flock(fd, (read_only ? LOCK_SH : LOCK_EX) | LOCK_NB) < 0) {
+	while (flock(fd, (how.read_only ? LOCK_SH : LOCK_EX) | LOCK_NB) < 0) {
 		if (errno != EWOULDBLOCK && errno != EINTR)
 			return fail("loop", "%s: lock", image);
+		if (how.shared && (*bound = open_bound(&st, name)) >= 0)
+			break;
 		if (clock_us() > deadline)
 			return fail_with(EBUSY, "loop", "%s is still in use", image);
 		sleep_ms(STEP_MS);
@@ -91,24 +126,25 @@ static int open_image(const char *image, bool read_only)
 	return take_fd(&fd);
 }
 
-static int configure(int loop, int image, const char *path, bool direct_io, bool read_only)
+static int configure(int loop, int image, const char *path, struct loop_how how)
 {
 	struct loop_config config = {.fd = (uint32_t)image};
-	config.info.lo_flags = LO_FLAGS_AUTOCLEAR | (direct_io ? LO_FLAGS_DIRECT_IO : 0) | (read_only ? LO_FLAGS_READ_ONLY : 0);
+	config.info.lo_flags = LO_FLAGS_AUTOCLEAR | (how.direct_io ? LO_FLAGS_DIRECT_IO : 0) | (how.read_only ? LO_FLAGS_READ_ONLY : 0);
 	snprintf((char *)config.info.lo_file_name, sizeof config.info.lo_file_name, "%s", path);
 	if (ioctl(loop, LOOP_CONFIGURE, &config) == 0)
 		return 0;
-	if (errno != EINVAL || !direct_io)
+	if (errno != EINVAL || !how.direct_io)
 		return -1;
 	config.info.lo_flags &= ~(uint32_t)LO_FLAGS_DIRECT_IO;
 	return ioctl(loop, LOOP_CONFIGURE, &config);
 }
 
-int loop_bind(int rundir, const char *image, bool direct_io, bool read_only, char *name)
+int loop_bind(int rundir, const char *image, struct loop_how how, char *name)
 {
-	cleanup_fd int file = open_image(image, read_only);
-	if (file < 0)
-		return -1;
+	cleanup_fd int bound = -1;
+	cleanup_fd int file = open_image(image, how, &bound, name);
+	if (file < 0 || bound >= 0)
+		return file < 0 ? -1 : take_fd(&bound);
 	struct stat st;
 	if (fstat(file, &st) < 0)
 		return fail("loop", "%s", image);
@@ -120,11 +156,11 @@ int loop_bind(int rundir, const char *image, bool direct_io, bool read_only, cha
 		if (number < 0)
 			return fail("loop", "no free loop device");
 		snprintf(name, 32, "/dev/loop%d", number);
-		cleanup_fd int loop = open(name, (read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC);
+		cleanup_fd int loop = open(name, (how.read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC);
 		if (loop < 0)
 			return fail("loop", "%s", name);
-		if (configure(loop, file, image, direct_io, read_only) == 0)
-			return record(rundir, name, &st) < 0 ? -1 : take_fd(&loop);
+		if (configure(loop, file, image, how) == 0)
+			return !how.shared && record(rundir, name, &st) < 0 ? -1 : take_fd(&loop);
 		if (errno != EBUSY)
 			return fail("loop", "%s on %s", image, name);
 	}

@@ -18,6 +18,7 @@ static const struct {
 	{"adopt", adopt_main},
 	{"attach", attach_main},
 	{"console", console_main},
+	{"mount", mount_main},
 	{"view", view_main},
 };
 
@@ -29,7 +30,7 @@ int main(int argc, char **argv)
 		if (strcmp(argv[1], verbs[i].name) == 0)
 			return verbs[i].run(argc - 1, argv + 1);
 	fputs("usage: berth-launch start [--sealed] | adopt [--sealed] | attach [OPTIONS] RUNDIR -- ARGV... | "
-	      "console [--escape BYTE] RUNDIR | view [--attributes LIST] [--at DIR] | --version\n",
+	      "console [--escape BYTE] RUNDIR | view [--attributes LIST] [--at DIR] | mount | --version\n",
 	      stderr);
 	return 2;
 }

@@ -29,7 +29,7 @@ enum plan_op {
 	OP_NAME = 1,        /* name: for messages only */
 	OP_NAMESPACES = 2,  /* any of: user pid mnt uts ipc net cgroup */
 	OP_IDMAP = 3,       /* "u"|"g", first inside, first outside, count */
-	OP_INIT = 4,        /* argv... */
+	OP_INIT = 4,        /* argv...; none where a guest is held that has no program of its own */
 	OP_ENV = 5,         /* KEY=VALUE... : the whole environment of init */
 	OP_HOSTNAME = 6,    /* name */
 	OP_RUNDIR = 7,      /* directory (exists, 0700): init, exit, loop records and keeper.sock live there */
@@ -48,7 +48,8 @@ enum plan_op {
 	/* The root file system: made by the host in a mount namespace of the keeper's own. "@ID/..." names a
 	 * path below a mount made by an earlier LOOP or BIND record. */
 	OP_SCRATCH = 30,    /* directory on which a tmpfs is mounted (privately) to hold these mounts */
-	OP_LOOP = 31,       /* id, image file, fstype, mount options (comma separated, may be empty), "dio"|"" */
+	OP_LOOP = 31,       /* id, image file, fstype, mount options (comma separated, may be empty), any of dio shared (comma
+			     * separated): shared with others who say so, by one device */
 	OP_BIND = 32,       /* id, source directory, any of: ro rec and idmap or shift=FROM : a clone of source; idmap: ids 0.. on disk
 			     * show as the guest's, by its map; shift: ids FROM.. do */
 	OP_OWNED_DIR = 33,  /* "@ID/path", octal mode, uid, gid: made if missing, mode and owner put right */
@@ -64,7 +65,8 @@ enum plan_op {
 	 * comes after the MOUNT of proc and before a READONLY of /proc/sys). Targets are below the root; missing ones are made. */
 	OP_MOUNT = 40,      /* fstype, target, attributes (comma separated: ro nosuid nodev noexec relatime noatime nosymfollow), KEY=VALUE or KEY ... */
 	OP_BIND_SELF = 41,  /* target: a bind mount of it onto itself */
-	OP_BIND_HOST = 42,  /* host source, target, attributes as in MOUNT plus: idmap rec : made by the host, moved in; the guest's root cannot take attributes off */
+	OP_BIND_HOST = 42,  /* source: a path of the host without symbolic links, or "@ID/path"; target; attributes as in MOUNT plus: idmap rec : made
+			     * by the host, moved in; the guest's root cannot take attributes off */
 	OP_BIND_CONSOLE = 43, /* target directory for the keeper's devpts */
 	OP_MASK = 44,       /* path: a file gets the guest's own /dev/null over it, a directory an empty read-only tmpfs; absent is fine */
 	OP_READONLY = 45,   /* path: bound onto itself read-only; absent is fine */

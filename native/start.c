@@ -37,6 +37,7 @@ struct start {
 	struct keeper keeper;
 	int sock;   /* to the guest-to-be */
 	int userns; /* of the guest, -1 without one */
+	struct scratch scratch; /* what mounts are made from, until all are made */
 	bool adopts; /* the guest runs already */
 	bool hold;   /* it ends with the caller */
 };
@@ -210,25 +211,17 @@ static int say_go(struct start *s)
 /* A mount of the host for a BIND_HOST or BIND_CONSOLE record. */
 static int make_bind(struct start *s, const struct plan_record *r)
 {
-	struct mount_flags flags = {0};
-	if (r->op == OP_BIND_CONSOLE) {
-		if (s->keeper.pty.master < 0)
-			return fail_with(EINVAL, "bind-console", "the plan has no console");
-		return fs_clone("bind-console", AT_FDCWD, DEVPTS_DIR, &flags, -1);
-	}
-	if (fs_flags("bind-host", r->args[2].data, &flags) < 0)
-		return -1;
-	cleanup_fd int mnt = fs_clone("bind-host", AT_FDCWD, r->args[0].data, &flags, s->userns);
-	if (mnt < 0)
-		return -1;
-	if (flags.set && s->userns >= 0 && fs_lock("bind-host", mnt, s->userns) < 0)
-		return fail_about(r->args[0].data);
-	return take_fd(&mnt);
+	static const struct mount_flags none;
+	if (r->op == OP_BIND_HOST)
+		return fs_bind_host(r, s->userns, &s->scratch);
+	if (s->keeper.pty.master < 0)
+		return fail_with(EINVAL, "bind-console", "the plan has no console");
+	return fs_clone("bind-console", AT_FDCWD, DEVPTS_DIR, &none, -1);
 }
 
 static int give_root(struct start *s)
 {
-	cleanup_fd int root = fs_root(&s->plan, s->userns, s->keeper.rundir);
+	cleanup_fd int root = fs_root(&s->plan, s->userns, s->keeper.rundir, &s->scratch);
 	if (root < 0)
 		return -1;
 	trace("root");
@@ -250,7 +243,7 @@ static int give_binds(struct start *s)
 		if (send_fd(s->sock, mnt) < 0)
 			return child_gone(s);
 	}
-	return 0;
+	return fs_scratch_drop(&s->scratch);
 }
 
 static int let_go(struct start *s)
@@ -423,7 +416,7 @@ static _Noreturn void become_keeper(struct start *s, int decided)
 
 static int keep_main(int argc, char **argv, bool adopts)
 {
-	static struct start s = {.keeper = KEEPER_INIT, .sock = -1, .userns = -1};
+	static struct start s = {.keeper = KEEPER_INIT, .sock = -1, .userns = -1, .scratch = {.fd = -1}};
 	int decided = -1;
 	bool sealed = false, known = true;
 	s.adopts = adopts;

@@ -39,6 +39,7 @@ struct copy {
 	bool no_clone;		/* FICLONE is refused between these two */
 	uint64_t entries, copied, removed, bytes;
 	uint64_t next_progress; /* us */
+	uint32_t unasked;	/* times that the clock was not looked at */
 };
 
 int64_t nanoseconds(const struct timespec *t);
@@ -55,7 +56,7 @@ int copy_progress(struct copy *c);
 int copy_entry(struct copy *c, struct level *l, const char *name, const struct stat *st);
 /* Is an entry of this stat copied? Devices are not, unless told; nor what another file system holds. */
 bool copy_wants(const struct copy *c, const struct stat *st);
-/* The content of a regular file of size bytes; dst is empty. */
+/* Makes the content of dst that of src, a regular file whose stat is st. */
 int copy_data(struct copy *c, int src, int dst, const struct stat *st);
 /* dst, made just now or not, is what the source's entry was when it had stat st. */
 int copy_remember(struct copy *c, const struct stat *st, int dst, bool made);

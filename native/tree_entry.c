@@ -78,14 +78,14 @@ static int make_file(struct level *l, const char *name)
 	return fd < 0 ? fail("create", "%s", name) : fd;
 }
 
-/* The file that inode dst_ino is, emptied; -1 when the name leads elsewhere. */
+/* The file that inode dst_ino is; -1 when the name leads elsewhere. */
 static int reuse_file(const struct level *l, const char *name, uint64_t dst_ino)
 {
 	cleanup_fd int fd = openat(l->dst, name, O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	struct stat st;
 	if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_ino != dst_ino)
 		return -1;
-	return ftruncate(fd, 0) < 0 ? -1 : take_fd(&fd);
+	return take_fd(&fd);
 }
 
 /* Opened in two steps: a device that the guest puts there is never opened for reading. */

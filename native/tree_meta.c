@@ -121,20 +121,25 @@ static bool has_name(const char *names, ssize_t len, const char *name)
 	return false;
 }
 
-/* What dst has and src has not: from an earlier pass, or inherited from a directory's default ACL. */
+/* What dst has and src has not: from an earlier pass, or inherited from a directory's default ACL. How many, or -1. */
 static int drop_others(const struct node *dst, const char *wanted, ssize_t len)
 {
+	int dropped = 0;
 	static char names[XATTR_LIST_MAX];
 	ssize_t found = list_of(dst, names, sizeof names);
 	if (found < 0)
 		return fail("xattr", "the destination's list");
-	for (ssize_t at = 0; at < found; at += (ssize_t)strlen(names + at) + 1)
-		if (meta_keeps(names + at) && !has_name(wanted, len, names + at) && drop_value(dst, names + at) < 0 &&
-		    errno != ENODATA)
+	for (ssize_t at = 0; at < found; at += (ssize_t)strlen(names + at) + 1) {
+		if (!meta_keeps(names + at) || has_name(wanted, len, names + at))
+			continue;
+		if (drop_value(dst, names + at) < 0 && errno != ENODATA)
 			return fail("xattr", "%s: remove", names + at);
-	return 0;
+		dropped++;
+	}
+	return dropped;
 }
 
+/* How many were set or removed, or -1. */
 static int copy_xattrs(const struct shift *s, int src_fd, int dst_fd)
 {
 	static char names[XATTR_LIST_MAX];
@@ -143,7 +148,8 @@ static int copy_xattrs(const struct shift *s, int src_fd, int dst_fd)
 	ssize_t found = list_of(&src, names, sizeof names);
 	if (found < 0)
 		return fail("xattr", "the source's list");
-	if (drop_others(&dst, names, found) < 0)
+	int changed = drop_others(&dst, names, found);
+	if (changed < 0)
 		return -1;
 	for (ssize_t at = 0; at < found; at += (ssize_t)strlen(names + at) + 1) {
 		const char *name = names + at;
@@ -157,8 +163,9 @@ static int copy_xattrs(const struct shift *s, int src_fd, int dst_fd)
 		meta_shift_value(s, name, value, (size_t)len);
 		if (set_value(&dst, name, value, (size_t)len) < 0)
 			return fail("xattr", "%s: write", name);
+		changed++;
 	}
-	return 0;
+	return changed;
 }
 
 static int copy_mode(int dst, const struct stat *st)
@@ -179,11 +186,18 @@ int meta_times(int dst, const struct stat *st)
 /* In this order: a new owner clears set-id bits and capabilities, an ACL changes the mode, all change the times. */
 int meta_copy(const struct shift *s, int src, int dst, const struct stat *st)
 {
-	if (fchownat(dst, "", shift_id(s, st->st_uid), shift_id(s, st->st_gid), AT_EMPTY_PATH) < 0)
-		return fail("owner", "%u:%u", shift_id(s, st->st_uid), shift_id(s, st->st_gid));
-	if (copy_xattrs(s, src, dst) < 0)
+	uid_t uid = shift_id(s, st->st_uid);
+	gid_t gid = shift_id(s, st->st_gid);
+	struct stat is;
+	if (fstat(dst, &is) < 0)
+		return fail("owner", "stat");
+	bool chown = is.st_uid != uid || is.st_gid != gid;
+	if (chown && fchownat(dst, "", uid, gid, AT_EMPTY_PATH) < 0)
+		return fail("owner", "%u:%u", uid, gid);
+	int changed = copy_xattrs(s, src, dst);
+	if (changed < 0)
 		return -1;
-	if (!S_ISLNK(st->st_mode) && copy_mode(dst, st) < 0)
+	if (!S_ISLNK(st->st_mode) && (chown || changed > 0 || is.st_mode != st->st_mode) && copy_mode(dst, st) < 0)
 		return -1;
 	return meta_times(dst, st);
 }

@@ -7,5 +7,6 @@ int adopt_main(int argc, char **argv);
 int attach_main(int argc, char **argv);
 int view_main(int argc, char **argv);
 int console_main(int argc, char **argv);
+int mount_main(int argc, char **argv);
 
 #endif

@@ -61,8 +61,9 @@ static int make_root(struct view *v)
 {
 	if (plan_find(&v->plan, OP_IDMAP) && (v->userns = userns_of_plan(&v->plan)) < 0)
 		return -1;
-	cleanup_fd int root = fs_root(&v->plan, v->userns, v->rundir);
-	if (root < 0)
+	struct scratch scratch = {.fd = -1};
+	cleanup_fd int root = fs_root(&v->plan, v->userns, v->rundir, &scratch);
+	if (root < 0 || fs_scratch_drop(&scratch) < 0)
 		return -1;
 	struct mount_attr attr = {.attr_set = v->flags.set};
 	if (mount_setattr(root, "", AT_EMPTY_PATH, &attr, sizeof attr) < 0)

@@ -24,6 +24,12 @@ const packages = [
   "ca-certificates",
   "debian-archive-keyring",
   "mmdebstrap",
+  // to import them
+  "bzip2",
+  "gpgv",
+  "squashfs-tools-ng",
+  "xz-utils",
+  "zstd",
 ];
 
 setupPackages();

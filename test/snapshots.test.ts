@@ -232,6 +232,6 @@ test("a clone of a systemd guest boots, with keys and a machine id of its own", 
 
 test("whatever is killed, the next command finds a sound state", async () => {
   const { rounds, killed } = await soakStorage(world, { seconds: 40, seed: 11 });
-  expect(rounds).toBeGreaterThan(2);
-  expect(killed).toBeGreaterThan(2);
+  expect(rounds).toBeGreaterThan(0);
+  expect(killed).toBeGreaterThan(3);
 });

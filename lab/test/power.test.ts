@@ -1,5 +1,5 @@
 /**
- * Power cuts: the host is killed in the middle of create, start, set and rm, and booted cold from the same disk. What
+ * Power cuts: the host is killed in the middle of a command of several steps, and booted cold from the same disk. What
  * was reported done is there; what was not is whole or gone. BERTH_POWER_CUTS=N cuts more often, BERTH_POWER_SEED chooses where.
  */
 import { afterAll, beforeAll, expect, test } from "bun:test";
@@ -12,31 +12,74 @@ const seed = Number(process.env.BERTH_POWER_SEED ?? 1);
 const minutes = 60_000;
 const memory = 1024;
 
-/** What is cut, how to get there, and the longest it takes here, in milliseconds. */
+const create = "berth create cut -t busybox --memory 64M --disk 64M";
+/** A stopped container with data of its own. */
+const written = `${create} 2>/dev/null; berth start cut && berth exec cut -- sh -c 'echo kept > /root/word; sync' && berth stop --kill cut`;
+const snapshotted = `${written}; berth snapshot create cut s 2>/dev/null; berth start cut && berth exec cut -- sh -c 'echo new > /root/word; sync' && berth stop --kill cut`;
+
+/**
+ * What is cut, how to get there, the longest it takes here, in milliseconds, and what the container `cut` may hold
+ * afterwards in its file `word`.
+ */
 const operations = [
   {
     name: "create",
     before: "berth rm --force cut 2>/dev/null; true",
-    line: "berth create cut -t busybox --memory 64M --disk 64M",
+    line: create,
     takes: 2500,
+    words: [""],
   },
   {
-    name: "start",
-    before: "berth create cut -t busybox --memory 64M --disk 64M 2>/dev/null; true",
-    line: "berth start cut",
-    takes: 1500,
+    name: "snapshot create",
+    before: written,
+    line: "berth snapshot create cut s",
+    takes: 2500,
+    words: ["kept"],
+  },
+  { name: "clone", before: written, line: "berth clone cut copy", takes: 4000, words: ["kept"] },
+  {
+    name: "snapshot restore",
+    before: snapshotted,
+    line: "berth snapshot restore cut s",
+    takes: 2500,
+    words: ["kept", "new"],
   },
   {
     name: "set",
-    before: "berth create cut -t busybox --memory 64M --disk 64M 2>/dev/null; true",
+    before: `${create} 2>/dev/null; true`,
     line: "berth set cut --memory 128M --disk 128M",
     takes: 2000,
+    words: [""],
+  },
+  { name: "move", before: snapshotted, line: "berth move cut plain", takes: 4000, words: ["new"] },
+  {
+    name: "start",
+    before: `${create} 2>/dev/null; true`,
+    line: "berth start cut",
+    takes: 1500,
+    words: [""],
+  },
+  {
+    name: "backup",
+    before: `${written}; rm -f /root/cut.tar.zst`,
+    line: "berth backup cut /root/cut.tar.zst",
+    takes: 4000,
+    words: ["kept"],
   },
   {
     name: "rm",
-    before: "berth create cut -t busybox --memory 64M --disk 64M 2>/dev/null; true",
+    before: snapshotted,
     line: "berth rm --force cut",
     takes: 1500,
+    words: ["new"],
+  },
+  {
+    name: "pool grow",
+    before:
+      "berth pool info --driver project >/dev/null 2>&1 || berth pool create --driver project --size 256M",
+    line: "berth pool grow --driver project --size $(( $(stat -c %s /var/lib/berth/pool/project.img) + 64 * 1024 * 1024 ))",
+    takes: 2000,
+    words: [""],
   },
 ] as const;
 
@@ -74,13 +117,16 @@ for (let index = 0; index < cuts; index++) {
       await host.powerOff();
       const outcome = await running;
       await host.powerOn();
-      await mustBeSound(operation.name, outcome === "done");
+      await mustBeSound(operation, outcome === "done");
     },
     6 * minutes,
   );
 }
 
-async function mustBeSound(operation: string, done: boolean): Promise<void> {
+async function mustBeSound(
+  { name: operation, words }: (typeof operations)[number],
+  done: boolean,
+): Promise<void> {
   const listed = JSON.parse((await host.run("berth ls --json", { timeout: minutes })).stdout) as readonly {
     name: string;
     state: string;
@@ -92,18 +138,25 @@ async function mustBeSound(operation: string, done: boolean): Promise<void> {
   if (done && operation === "rm") expect(cut).toBeUndefined();
   if (done && operation === "set")
     expect(cut?.limits).toMatchObject({ disk: 128 * 2 ** 20, memory: 128 * 2 ** 20 });
-  // Whatever is listed works: it starts, runs a command, has the disk its settings say, and can be removed.
-  if (cut !== undefined) {
-    await host.run("berth start cut && berth exec cut -- sh -c 'echo alive > /root/alive'", {
+  if (done && operation === "snapshot create")
+    expect(JSON.parse((await host.run("berth snapshot ls cut --json")).stdout)).toHaveLength(1);
+  if (done && operation === "clone") expect(listed.map(({ name }) => name)).toContain("copy");
+  if (operation === "backup") await mustBeWholeBackup(done);
+  if (operation === "pool grow")
+    await host.run("berth pool grow --driver project --size 1G && berth pool check --driver project", {
       timeout: 2 * minutes,
     });
+  if (listed.some(({ name }) => name === "copy")) await mustStartWith("copy", words);
+  // Whatever is listed works: it starts, runs a command, has the disk its settings say, and can be removed.
+  if (cut !== undefined) {
+    await mustStartWith("cut", words);
     const info = JSON.parse((await host.run("berth info cut --json")).stdout) as {
       disk: { size: number };
       limits: { disk: number };
     };
     expect(info.disk.size).toBeGreaterThan(info.limits.disk * 0.7);
     expect(info.disk.size).toBeLessThanOrEqual(info.limits.disk);
-    await host.run("berth rm --force cut", { timeout: 2 * minutes });
+    await host.run("berth rm --force cut; berth rm --force copy 2>/dev/null; true", { timeout: 2 * minutes });
   }
   const data = await host.run(
     "berth start witness && berth exec witness cat /root/data && berth stop witness",
@@ -114,10 +167,27 @@ async function mustBeSound(operation: string, done: boolean): Promise<void> {
   expect(
     (
       await host.run(
-        "ls /var/lib/berth/leases/uid | wc -l; ls /var/lib/berth/leases/ip | wc -l; ls /var/lib/berth/pool/image | wc -l",
+        "ls /var/lib/berth/leases/uid | wc -l; ls /var/lib/berth/leases/ip | wc -l; ls /var/lib/berth/pool/image | wc -l; ls /var/lib/berth/pool/plain 2>/dev/null | wc -l",
       )
     ).stdout
       .trim()
       .split("\n"),
-  ).toEqual(["1", "1", "1"]);
+  ).toEqual(["1", "1", "1", "0"]);
+}
+
+async function mustStartWith(name: string, words: readonly string[]): Promise<void> {
+  const { stdout } = await host.run(
+    `berth start ${name} && berth exec ${name} -- sh -c 'echo alive > /root/alive; cat /root/word 2>/dev/null; true'`,
+    { timeout: 2 * minutes },
+  );
+  expect([...words]).toContain(stdout.replace(/^.*started\n/, "").trim());
+}
+
+/** The file is there whole, or not at all. */
+async function mustBeWholeBackup(done: boolean): Promise<void> {
+  const { stdout } = await host.run(
+    "ls /root/*.tar.zst* 2>/dev/null; test ! -e /root/cut.tar.zst || { berth restore /root/cut.tar.zst again && berth rm again; }",
+    { timeout: 2 * minutes },
+  );
+  if (done) expect(stdout).toContain("/root/cut.tar.zst\n");
 }

@@ -23,6 +23,8 @@ const meanings: Record<ErrorCode, string> = {
     "It did not start; the message names the step and the reason. Nothing is left of the try.",
   "container.stop-timeout": "Its init does not die even by SIGKILL.",
   "container.attach-failed": "No command could be run in it; the message names the step and the reason.",
+  "container.mount-failed":
+    "Nothing could be mounted in it while it runs; the message names the mount and the reason. Nothing has changed.",
   "snapshot.not-found": "The container has no snapshot of that name.",
   "snapshot.exists": "The container has a snapshot of that name already.",
   "container.view-failed":
@@ -45,6 +47,10 @@ const meanings: Record<ErrorCode, string> = {
   "pool.exists": "There is a pool for that driver already, or its place holds something.",
   "pool.not-found": "There is no pool of that kind.",
   "pool.in-use": "Containers have their volumes in the pool.",
+  "volume.not-found": "There is no volume of that name.",
+  "volume.exists": "The volume's name is taken.",
+  "volume.bad-name": "The word cannot be a volume's name.",
+  "volume.in-use": "Containers name the volume among their mounts, or use it just now.",
   "network.failed": "Bridge, links or addresses could not be set up as asked.",
   "network.address-taken": "Another container, or the bridge, has the address.",
   "network.no-address": "No address or subnet is free.",

@@ -42,6 +42,7 @@ export const errorCodes = {
   "container.start-failed": "failed",
   "container.stop-timeout": "failed",
   "container.attach-failed": "failed",
+  "container.mount-failed": "failed",
   "snapshot.not-found": "notFound",
   "snapshot.exists": "exists",
   "container.view-failed": "failed",
@@ -61,6 +62,10 @@ export const errorCodes = {
   "pool.exists": "exists",
   "pool.not-found": "notFound",
   "pool.in-use": "wrongState",
+  "volume.not-found": "notFound",
+  "volume.exists": "exists",
+  "volume.bad-name": "usage",
+  "volume.in-use": "wrongState",
   "network.failed": "failed",
   "network.address-taken": "exists",
   "network.no-address": "failed",
@@ -153,10 +158,10 @@ export function describeErrno(errno: number | string): string {
   return words === undefined ? name : `${words} (${name})`;
 }
 
-/** A failed system call: `doing` names the call and its object. */
-export function errnoError(errno: number, doing: string): BerthError {
-  const full = errnoNumbers[errno] === "ENOSPC" || errnoNumbers[errno] === "EDQUOT";
-  return new BerthError(full ? "host.no-space" : "host.io", `${doing}: ${describeErrno(errno)}`);
+/** A failed system call as Node's file system calls throw it: `errnoOf` and `asBerthError` know what to do with it. */
+export function systemError(errno: number, call: string, path: string): Error {
+  const code = errnoNumbers[errno] ?? `errno ${errno}`;
+  return Object.assign(new Error(`${code}: ${call} '${path}'`), { code, path });
 }
 
 /** The errno name of a Node file system error, if it is one. */

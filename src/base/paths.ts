@@ -71,6 +71,8 @@ export function containerPaths(name: string, at: Instance = instance) {
     attach: `${run}/attach`,
     /** There when the guest lives on with a second keeper, without a console. */
     adopted: `${run}/adopted`,
+    /** Names of the volumes that the guest started with. */
+    volumes: `${run}/volumes`,
     /** When the guest rebooted itself lately, a line each in milliseconds since 1970. */
     reboots: `${run}/reboots`,
     /** Records of a guest that was held for one script, as `run` has them of one that started. */

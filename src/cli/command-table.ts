@@ -91,6 +91,21 @@ export const commandTable: CommandTable = [
     },
   },
   {
+    title: "Volumes",
+    commands: {
+      volume: {
+        summary: "Make and look after volumes: space that containers mount, and that outlives them",
+        commands: {
+          create: () => import("./commands/volume-create.ts"),
+          ls: () => import("./commands/volume-ls.ts"),
+          info: () => import("./commands/volume-info.ts"),
+          resize: () => import("./commands/volume-resize.ts"),
+          rm: () => import("./commands/volume-rm.ts"),
+        },
+      },
+    },
+  },
+  {
     title: "Pools",
     commands: {
       pool: {

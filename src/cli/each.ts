@@ -1,6 +1,7 @@
 /** Which containers a command is about. */
 import { BerthError } from "../base/errors.ts";
 import { containerNames, resolveName } from "../container/name.ts";
+import type { CommandContext } from "./framework/command.ts";
 
 /** The argument of commands about one container. */
 export const nameArgument = {
@@ -51,3 +52,9 @@ export function namesOf(
     "`berth ls` shows those there are",
   );
 }
+
+/** Shows warnings. Progress is taken at the first: it would install a handler that short commands need not. */
+export const warnTo =
+  (context: Pick<CommandContext, "progress">) =>
+  (text: string): void =>
+    context.progress.emit({ type: "warning", text });

@@ -155,17 +155,32 @@ const table = [
   },
 ] as const satisfies readonly { path: readonly string[]; spec: OptionSpec }[];
 
-export const settingOptions: readonly OptionSpec[] = table.map(({ spec }) => spec);
+const mountOption = {
+  name: "mount",
+  kind: "string",
+  value: "SOURCE:TARGET[:OPTIONS]",
+  repeatable: true,
+  summary: "Directory or file of the host, or a volume, and its place in the guest; may be repeated",
+} as const satisfies OptionSpec;
+
+export const settingOptions: readonly OptionSpec[] = [...table.map(({ spec }) => spec), mountOption];
 
 /** The settings a command line asks for. */
 export function settingsFrom(context: Pick<CommandContext, "options" | "written">): ConfigChanges {
-  return table.flatMap(({ path, spec }): readonly ConfigChange[] => {
-    const given: unknown = Object.entries(context.options).find(([name]) => name === spec.name)?.[1];
+  const optionOf = (wanted: string): unknown =>
+    Object.entries(context.options).find(([name]) => name === wanted)?.[1];
+  const settings = table.flatMap(({ path, spec }): readonly ConfigChange[] => {
+    const given = optionOf(spec.name);
     if (given === undefined) return [];
     if (Array.isArray(given)) return repeated(path, given);
     if (typeof given === "boolean") return [{ path, value: given }];
     return [{ path, value: asWritten(context.written(spec.name) ?? String(given)) }];
   });
+  const mounts = optionOf(mountOption.name);
+  return [
+    ...settings,
+    ...(Array.isArray(mounts) ? mounts.map((mount: unknown) => ({ mount: String(mount) })) : []),
+  ];
 }
 
 /** Pairs become keys below the path, words the list itself. */

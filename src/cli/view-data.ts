@@ -18,6 +18,7 @@ export function viewData({ name, config, state, status, usage, uptime }: View) {
     layers: state.layers,
     baseUid: state.baseUid,
     privileged: config.privileged,
+    mounts: config.mounts,
     created: state.created,
     uptime: uptime ?? null,
     limits: {

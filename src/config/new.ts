@@ -1,12 +1,12 @@
 /** The text of a new container's config.yaml: short, and commented for the person who opens it. */
 import { Document } from "yaml";
-import { type ConfigChanges, setting } from "./parse.ts";
+import { applyChange, type ConfigChanges } from "./parse.ts";
 
 /** A document with `template` first and then the given settings. */
 export function newConfigText(name: string, template: string, settings: ConfigChanges): string {
   const document = new Document({ template });
   document.commentBefore = heading(name);
-  for (const { path, value } of settings) setting(document, path, value);
+  for (const change of settings) applyChange(document, change);
   return document.toString({ lineWidth: 0 });
 }
 

@@ -6,6 +6,7 @@ import * as v from "valibot";
 import { type Document, isNode, isScalar, LineCounter, parseDocument } from "yaml";
 import { closest } from "../base/closest.ts";
 import { BerthError } from "../base/errors.ts";
+import { dropMount, putMount } from "./mount-edit.ts";
 import { type ContainerConfig, containerSchema, type HostConfig, hostSchema } from "./schema.ts";
 
 /** A parsed file: its settings, and the document that keeps comments and order for editing. */
@@ -106,8 +107,8 @@ function positionOf(
 /** Keys that a (nested) object schema knows. */
 function knownKeys(schema: v.GenericSchema, path: readonly string[]): string[] {
   let at: unknown = schema;
-  for (const key of path) at = unwrap(entriesOf(at)[key]);
-  return Object.keys(entriesOf(at));
+  for (const key of path) at = unwrap(/^\d+$/.test(key) ? itemOf(at) : entriesOf(at)[key]);
+  return Object.keys(entriesOf(lastOf(at)));
 }
 
 function entriesOf(schema: unknown): Record<string, unknown> {
@@ -123,17 +124,34 @@ function entriesOf(schema: unknown): Record<string, unknown> {
   return {};
 }
 
+/** What a list's items are. */
+function itemOf(schema: unknown): unknown {
+  return typeof schema === "object" && schema !== null && "item" in schema ? schema.item : undefined;
+}
+
+/** The last schema of a pipe: what it makes of other forms. */
+function lastOf(schema: unknown): unknown {
+  return typeof schema === "object" && schema !== null && "pipe" in schema && Array.isArray(schema.pipe)
+    ? schema.pipe.at(-1)
+    : schema;
+}
+
 function unwrap(schema: unknown): unknown {
   return typeof schema === "object" && schema !== null && "wrapped" in schema
     ? unwrap(schema.wrapped)
     : schema;
 }
 
-/** One setting to change: where it lies, and its value in the form a person writes it; null takes it away. */
-export type ConfigChange = {
+type Assignment = {
   readonly path: readonly string[];
   readonly value: string | number | boolean | readonly string[] | null;
 };
+
+/**
+ * One thing to change: a setting by where it lies, with its value in the form a person writes it (null takes it
+ * away); a mount to add, in its short form, in the place of one with the same target; the target of one to take away.
+ */
+export type ConfigChange = Assignment | { readonly mount: string } | { readonly unmount: string };
 
 export type ConfigChanges = readonly ConfigChange[];
 
@@ -147,13 +165,19 @@ export function changeConfig(
   changes: ConfigChanges,
 ): { text: string; value: ContainerConfig } {
   const { document } = parseContainerConfig(text, file);
-  for (const { path, value } of changes) setting(document, path, value);
+  for (const change of changes) applyChange(document, change);
   const changed = document.toString({ lineWidth: 0 });
   return { text: changed, value: parseContainerConfig(changed, file).value };
 }
 
-/** Puts one setting into a document, keeping what stands around it. */
-export function setting(document: Document, path: readonly string[], value: ConfigChange["value"]): void {
+/** Makes one change in a document, keeping what stands around it. */
+export function applyChange(document: Document, change: ConfigChange): void {
+  if ("mount" in change) putMount(document, change.mount);
+  else if ("unmount" in change) dropMount(document, change.unmount);
+  else assign(document, change);
+}
+
+function assign(document: Document, { path, value }: Assignment): void {
   if (value === null) {
     if (document.hasIn(path)) document.deleteIn(path);
     return;

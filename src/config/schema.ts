@@ -3,6 +3,7 @@
  * and the reference in the manual (docs/reference/config.md) are all made from it.
  */
 import * as v from "valibot";
+import { mountList } from "./mounts.ts";
 import { driverNames } from "./storage-drivers.ts";
 import {
   countLimit,
@@ -138,6 +139,14 @@ export const containerSchema = v.strictObject({
   ),
   inodes: v.optional(
     described(countLimit(1000, 2 ** 31), "Files at most for what the container changes.", "500k"),
+  ),
+  mounts: v.optional(
+    described(
+      mountList,
+      "Directories and files of the host, and volumes, that it sees: SOURCE:TARGET:OPTIONS; docs/storage.md has the options.",
+      "[/srv/data:/data:ro, pictures:/var/lib/pictures]",
+    ),
+    () => [],
   ),
   network: v.optional(networkSchema, {}),
   init: v.optional(

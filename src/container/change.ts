@@ -3,16 +3,19 @@ import { readFileSync } from "node:fs";
 import { BerthError } from "../base/errors.ts";
 import { writeAtomic } from "../base/files.ts";
 import { containerPaths } from "../base/paths.ts";
+import type { Mount } from "../config/mounts.ts";
 import { type ConfigChanges, changeConfig } from "../config/parse.ts";
 import type { ContainerConfig } from "../config/schema.ts";
 import { cgroups } from "../resources/cgroup.ts";
 import { storageDriver } from "../storage/drivers.ts";
+import { withVolumeLocks } from "../storage/volumes.ts";
 import type { LockedContainer } from "./container.ts";
 import { clearIntent, declareIntent } from "./intent.ts";
 import { refuseMounted } from "./mounted.ts";
+import { checkMounts, mountWarnings, newMounts, volumesOf } from "./mounts.ts";
 import { checkNumber } from "./name.ts";
 import { checkAddress } from "./network.ts";
-import { limitsOf } from "./start.ts";
+import { limitsOf, mountLive } from "./start.ts";
 import { statusOf } from "./status.ts";
 
 /** Keys that a running guest feels at once. */
@@ -35,6 +38,8 @@ const liveKeys = new Set([
 export type ChangeResult = {
   /** Keys that take effect at the next start only. */
   readonly atNextStart: readonly string[];
+  /** What the operator should know of the new settings. */
+  readonly warnings: readonly string[];
 };
 
 /** Applies changes, given as a person writes them. On any fault nothing has changed. */
@@ -46,7 +51,7 @@ export async function changeContainer(
   const before = readFileSync(file, "utf8");
   const after = changeConfig(before, file, changes);
   refuseFixed(container, after.value);
-  return await applyText(container, before, after);
+  return await withVolumeLocks(volumesOf(after.value), () => applyText(container, before, after));
 }
 
 /** Takes a whole new text of config.yaml, as an editor left it. */
@@ -54,7 +59,9 @@ export async function replaceConfig(container: LockedContainer, text: string): P
   const file = containerPaths(container.name).config;
   const after = changeConfig(text, file, []);
   refuseFixed(container, after.value);
-  return await applyText(container, readFileSync(file, "utf8"), { text, value: after.value });
+  return await withVolumeLocks(volumesOf(after.value), () =>
+    applyText(container, readFileSync(file, "utf8"), { text, value: after.value }),
+  );
 }
 
 /** What is decided at creation: changing it needs another container. */
@@ -77,20 +84,32 @@ async function applyText(
   const { name, config, state } = container;
   checkNumber(name, after.value.ctid);
   checkAddress(after.value, state);
+  checkMounts({ config: after.value }, config.mounts);
   const file = containerPaths(name).config;
   const running = statusOf(name).state !== "stopped";
   const changed = changedKeys(config, after.value);
   if (changed.includes("disk") || changed.includes("inodes")) await resize(container, after, running);
+  const notes: string[] = [];
+  const added = addedMounts(config, after.value);
+  const live = newMounts(config.mounts, after.value.mounts).length === 0;
   try {
     if (running) cgroups().update(name, limitsOf(after.value));
     writeAtomic(file, after.text);
+    if (running && added.length > 0) await mountLive(container, added, (text) => notes.push(text));
   } catch (error) {
     if (running) cgroups().update(name, limitsOf(config));
     writeAtomic(file, before);
     throw error;
   }
-  return { atNextStart: running ? changed.filter((key) => !liveKeys.has(key)) : [] };
+  return {
+    atNextStart: running ? changed.filter((key) => !liveKeys.has(key) && !(key === "mounts" && live)) : [],
+    warnings: [...mountWarnings({ name, config: after.value }, config.mounts), ...notes],
+  };
 }
+
+/** Mounts at targets that had none: those a running guest can get at once. Others wait for its next start. */
+const addedMounts = (before: ContainerConfig, after: ContainerConfig): readonly Mount[] =>
+  after.mounts.filter(({ target }) => !before.mounts.some((mount) => mount.target === target));
 
 async function resize(
   container: LockedContainer,

@@ -3,6 +3,7 @@ import { BerthError } from "../base/errors.ts";
 import type { ContainerConfig } from "../config/schema.ts";
 import { hasIntent } from "./intent.ts";
 import { type ContainerLock, dropLockFile, withLock } from "./lock.ts";
+import { refuseMounted } from "./mounted.ts";
 import { resolveName } from "./name.ts";
 import { recover } from "./recover.ts";
 import { type Status, statusOf } from "./status.ts";
@@ -84,8 +85,10 @@ export function mustRun(name: string): Extract<Status, { state: "running" | "fro
   return status;
 }
 
-/** Throws container.running, saying why it matters. */
-export function mustBeStopped(name: string, why: string): void {
-  if (statusOf(name).state === "stopped") return;
-  throw new BerthError("container.running", `container ${name} is running: ${why}`, `berth stop ${name}`);
+/** For what exchanges its disk or its name: nobody may use it. Throws container.running, saying why, or container.mounted. */
+export function mustBeIdle(container: Container, why: string): void {
+  const { name } = container;
+  if (statusOf(name).state !== "stopped")
+    throw new BerthError("container.running", `container ${name} is running: ${why}`, `berth stop ${name}`);
+  refuseMounted(container);
 }

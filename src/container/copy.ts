@@ -4,7 +4,7 @@ import { BerthError } from "../base/errors.ts";
 import type { Progress } from "../base/progress.ts";
 import { writeAll } from "../kernel/terminal.ts";
 import { ID_COUNT } from "../launch/plan.ts";
-import { placed, pour, sweep } from "./copy/entry.ts";
+import { placed, pour, type Step, sweep } from "./copy/entry.ts";
 import { type GuestRoot, withGuestRoot } from "./copy/guest-root.ts";
 import {
   guestSide,
@@ -19,7 +19,7 @@ import {
   using,
 } from "./copy/resolve.ts";
 import type { Job } from "./copy/sides.ts";
-import { type Counts, copyEntry, type Rules, writeFile } from "./copy/tree.ts";
+import { type Counts, copyEntry, type Rules, type Work, writeFile } from "./copy/tree.ts";
 
 export type CopyOptions = {
   /** Copy what a link leads to, when a source is one. */
@@ -51,7 +51,7 @@ export async function copy(job: Job, options: CopyOptions, progress: Progress): 
 const LOOK_MS = 50;
 
 /** Lets Ctrl-C and the guest's end be heard between pieces. */
-function stepper(root: GuestRoot, progress: Progress): Rules["step"] {
+function stepper(root: GuestRoot, progress: Progress): Step {
   let done = 0;
   let looked = performance.now();
   return async (bytes) => {
@@ -67,7 +67,7 @@ function stepper(root: GuestRoot, progress: Progress): Rules["step"] {
 }
 
 /** Ids that a container has become its own, any other its root's. */
-function inRules(root: GuestRoot, options: CopyOptions, step: Rules["step"]): Rules {
+function inRules(root: GuestRoot, options: CopyOptions, step: Step): Rules {
   const inside = (given: number | undefined, id: number): number =>
     root.baseUid + (given ?? (id < ID_COUNT ? id : 0));
   return {
@@ -81,7 +81,7 @@ function inRules(root: GuestRoot, options: CopyOptions, step: Rules["step"]): Ru
 }
 
 /** Nothing that comes out gives rights: no set-id bits, and no owner but who copies unless asked for. */
-function outRules(root: GuestRoot, options: CopyOptions, step: Rules["step"]): Rules {
+function outRules(root: GuestRoot, options: CopyOptions, step: Step): Rules {
   const outside = (id: number): number =>
     options.archive && id >= root.baseUid && id < root.baseUid + ID_COUNT ? id - root.baseUid : 0;
   return {
@@ -95,13 +95,7 @@ function outRules(root: GuestRoot, options: CopyOptions, step: Rules["step"]): R
 }
 
 /** One way, with all that is needed to go it. */
-type Way = {
-  readonly job: Job;
-  readonly root: GuestRoot;
-  readonly rules: Rules;
-  readonly options: CopyOptions;
-  readonly counts: Counts;
-};
+type Way = Work & { readonly job: Job; readonly root: GuestRoot; readonly options: CopyOptions };
 
 async function copyIn(way: Way): Promise<void> {
   const { job, root } = way;
@@ -129,17 +123,17 @@ async function copyOut(way: Way): Promise<void> {
 }
 
 async function copySources(
-  { job, rules, options, counts }: Way,
+  way: Way,
   side: Opener,
   target: Target,
   check: (entry: number, path: string) => void,
 ): Promise<void> {
+  const { job, options } = way;
   for (const path of job.sources) {
     const name = target.name ?? nameOfSource(path, job.container);
     await using(openSource(side, path, options.follow), async (entry) => {
       check(entry, path);
-      const place = { dir: target.dir, name: Buffer.from(name) };
-      await copyEntry(entry, place, side.named(path), rules, counts);
+      await copyEntry(entry, side.named(path), { dir: target.dir, name: Buffer.from(name) }, way);
     });
   }
 }
@@ -167,7 +161,7 @@ async function copyStdin(
   counts.files += 1;
 }
 
-async function drain(from: ReadableStream<Uint8Array>, to: number, step: Rules["step"]): Promise<number> {
+async function drain(from: ReadableStream<Uint8Array>, to: number, step: Step): Promise<number> {
   let length = 0;
   for await (const chunk of from) {
     writeAll(to, chunk);

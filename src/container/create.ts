@@ -12,11 +12,13 @@ import { contains, toNumber } from "../network/ipv4.ts";
 import type { DriverName } from "../storage/driver.ts";
 import { chooseDriver, storageDriver } from "../storage/drivers.ts";
 import { resolveTemplate } from "../storage/templates.ts";
+import { withVolumeLocks } from "../storage/volumes.ts";
 import type { LockedContainer } from "./container.ts";
 import { claimIds } from "./ids.ts";
 import { clearIntent, declareIntent, readIntent } from "./intent.ts";
 import { stateIfExists, withLayersLock } from "./layers.ts";
 import { type ContainerLock, dropLockFile, withLock } from "./lock.ts";
+import { checkMounts, volumesOf } from "./mounts.ts";
 import { checkName, checkNumber, containerNames } from "./name.ts";
 import { checkAddress } from "./network.ts";
 import { discard, recover } from "./recover.ts";
@@ -88,8 +90,11 @@ export async function makeContainer(
     if (identity === undefined) await declare();
     else await withoutTwin(lock, uuid, declare);
     try {
+      await withVolumeLocks(volumesOf(config), async () => {
+        checkMounts({ config }, []);
+        writeAtomic(containerPaths(name).config, text); // from here on it is a user of its volumes
+      });
       const state = await fill(uuid, config, ground, identity);
-      writeAtomic(containerPaths(name).config, text);
       saveState(name, state);
       resolveTemplate(state.template); // it may have been removed in the meantime
       await finish({ name, lock, config, state });

@@ -14,6 +14,7 @@ import type { LockedContainer } from "./container.ts";
 import { forgetIndex, freezeVolume, volumeLimits } from "./exchange.ts";
 import { clearIntent, declareIntent } from "./intent.ts";
 import { newLayerId, sweepLayers } from "./layers.ts";
+import { refuseMounted } from "./mounted.ts";
 import { statusOf } from "./status.ts";
 
 export type Frozen = {
@@ -34,6 +35,7 @@ export async function withFrozenLayers<T>(
   const { name, state } = container;
   const running = statusOf(name).state !== "stopped";
   const still = { running, milliseconds: 0 };
+  if (!running) refuseMounted(container);
   if (!running && (await isVolumeEmpty(container))) return await work({ ...still, layers: state.layers });
   if (!running && storageDriver(state.storage).snapshot === undefined) {
     await copyUpAliasesOf(container);

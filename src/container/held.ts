@@ -11,6 +11,7 @@ import { cgroups } from "../resources/cgroup.ts";
 import type { LockedContainer } from "./container.ts";
 import { launch } from "./launcher.ts";
 import { refuseMounted } from "./mounted.ts";
+import { recordVolumes, resolveMounts } from "./mounts.ts";
 import { reconcileNetwork } from "./network.ts";
 import { launchWords, limitsOf, plans, releaseRuntime, scratchDir, startFailed } from "./start.ts";
 
@@ -31,17 +32,19 @@ export async function withHeldGuest<T>(
   refuseMounted(container);
   releaseRuntime(name);
   const state = options.network ? await reconcileNetwork(container) : container.state;
-  const { start, attach } = plans({ ...container, state });
+  const mounts = await resolveMounts(container);
+  const { start, attach } = plans({ ...container, state }, mounts);
   const { held } = containerPaths(name);
   const plan = start.flatMap((record) => heldRecord(record, held, options.network));
   makeDirs(scratchDir);
   mkdirSync(held, { recursive: true, mode: 0o700 });
   try {
     cgroups().prepare(name, limitsOf(config), deviceRules, state.baseUid);
+    recordVolumes(container);
     writeFileSync(`${held}/attach`, encodePlan(attach), { mode: 0o600 });
     const guest = launch([...launchWords("start", plan), "--hold"], plan, lock, {
       held: true,
-      failed: startFailed(name, "could not be made ready for the script"),
+      failed: startFailed(name, "start", "could not be made ready for the script"),
     });
     try {
       await guest.said;

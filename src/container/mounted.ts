@@ -8,6 +8,7 @@ import { instance } from "../base/paths.ts";
 import { mountPointsOf, unmount } from "../kernel/mounts.ts";
 import type { Container } from "./container.ts";
 import { listSnapshots } from "./snapshots.ts";
+import { loadState } from "./store.ts";
 
 type Mountable = { readonly name: string; readonly state: Pick<Container["state"], "uuid"> };
 
@@ -27,6 +28,15 @@ export const mountPoints = ({ state }: Mountable): readonly string[] =>
 /** Where a snapshot of it is mounted, if anywhere. */
 export const snapshotMountPoints = ({ state }: Mountable, snapshot: string): readonly string[] =>
   mountPointsOf(mountSource(state.uuid, snapshot));
+
+/** Whether it or a snapshot of it is mounted, by its name alone; a damaged state.json is somebody else's to tell. */
+export function isMounted(name: string): boolean {
+  try {
+    return allMountPoints({ name, state: loadState(name) }).length > 0;
+  } catch {
+    return false;
+  }
+}
 
 /** For whatever takes a snapshot's layers away. Throws container.mounted. */
 export function refuseMountedSnapshots(container: Mountable, snapshots: readonly string[]): void {

@@ -5,7 +5,7 @@ import { openTreeCopy } from "../kernel/tree-tool.ts";
 import type { DriverName, Layer } from "../storage/driver.ts";
 import { storageDriver } from "../storage/drivers.ts";
 import { copyUpAliasesOf } from "./aliases.ts";
-import { type LockedContainer, mustBeStopped } from "./container.ts";
+import { type LockedContainer, mustBeIdle } from "./container.ts";
 import { copied, settleMove, volumeLimits } from "./exchange.ts";
 import { declareIntent, type IntentOf } from "./intent.ts";
 import { newLayerId } from "./layers.ts";
@@ -19,7 +19,7 @@ export async function moveContainer(
   progress: Progress,
 ): Promise<void> {
   const { name, state } = container;
-  mustBeStopped(name, "its disk cannot be exchanged under it");
+  mustBeIdle(container, "its disk cannot be exchanged under it");
   if (to === state.storage)
     throw new BerthError("usage.bad-argument", `container ${name} has storage ${to} already`);
   const missing = await storageDriver(to).missing();

@@ -3,17 +3,16 @@ import { existsSync, readdirSync } from "node:fs";
 import { closest } from "../base/closest.ts";
 import { BerthError, errnoOf } from "../base/errors.ts";
 import { containerPaths, instance } from "../base/paths.ts";
+import { isPlainName, PLAIN_NAME } from "../base/plain-name.ts";
 import { loadConfig } from "./store.ts";
-
-const pattern = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
 
 /** Throws container.bad-name unless the word can be a container's name. */
 export function checkName(name: string): void {
-  if (pattern.test(name)) return;
+  if (isPlainName(name)) return;
   throw new BerthError(
     "container.bad-name",
     `${JSON.stringify(name)} cannot be a container's name`,
-    "use 1 to 63 lower case letters, digits and -, beginning and ending with a letter or digit",
+    PLAIN_NAME,
   );
 }
 
@@ -21,7 +20,7 @@ export function checkName(name: string): void {
 export function containerNames(): string[] {
   try {
     return readdirSync(`${instance.lib}/containers`)
-      .filter((name) => pattern.test(name))
+      .filter(isPlainName)
       .sort((a, b) => a.localeCompare(b, "en", { numeric: true }));
   } catch (error) {
     if (errnoOf(error) === "ENOENT") return [];
@@ -31,7 +30,7 @@ export function containerNames(): string[] {
 
 /** The container that a word means: its name, or its ctid. Throws container.not-found with the nearest name. */
 export function resolveName(word: string): string {
-  if (pattern.test(word) && existsSync(containerPaths(word).dir)) return word;
+  if (isPlainName(word) && existsSync(containerPaths(word).dir)) return word;
   const names = containerNames();
   if (/^\d+$/.test(word)) {
     const byNumber = names.find((name) => ctidOf(name) === Number(word));

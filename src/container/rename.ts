@@ -3,7 +3,7 @@ import { existsSync, readFileSync, renameSync } from "node:fs";
 import { syncDir, writeAtomic } from "../base/files.ts";
 import { containerPaths, instance } from "../base/paths.ts";
 import { renameHeading } from "../config/new.ts";
-import { type LockedContainer, mustBeStopped } from "./container.ts";
+import { type LockedContainer, mustBeIdle } from "./container.ts";
 import { nameTaken } from "./create.ts";
 import { dropLockFile, withLock } from "./lock.ts";
 import { checkName, checkNumber } from "./name.ts";
@@ -14,7 +14,7 @@ import { releaseRuntime } from "./start.ts";
 export async function renameContainer(container: LockedContainer, to: string): Promise<void> {
   const { name, config, lock } = container;
   checkName(to);
-  mustBeStopped(name, "its links and cgroups carry its name");
+  mustBeIdle(container, "its links and cgroups carry its name");
   if (to === name) throw nameTaken(to);
   await withLock(to, async (other) => {
     if (await recover(other)) throw nameTaken(to);

@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { BerthError } from "../base/errors.ts";
 import { containerPaths } from "../base/paths.ts";
 import type { Progress } from "../base/progress.ts";
-import { type LockedContainer, mustBeStopped } from "./container.ts";
+import { type LockedContainer, mustBeIdle } from "./container.ts";
 import { replaceVolume, unfreezeUnused } from "./exchange.ts";
 import { isVolumeEmpty, withFrozenLayers } from "./freeze-layers.ts";
 import { sweepLayers } from "./layers.ts";
@@ -68,7 +68,7 @@ export async function createSnapshot(
 /** Puts the container's disk back to what it was; what it has now goes once that has succeeded. */
 export async function restoreSnapshot(container: LockedContainer, snapshotName: string): Promise<Snapshot> {
   const snapshot = findSnapshot(container.name, snapshotName);
-  mustBeStopped(container.name, "its disk cannot be exchanged under it");
+  mustBeIdle(container, "its disk cannot be exchanged under it");
   await replaceVolume(container, snapshot.layers);
   return snapshot;
 }

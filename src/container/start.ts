@@ -4,10 +4,11 @@ import { sha256 } from "../base/digest.ts";
 import { BerthError } from "../base/errors.ts";
 import { makeDirs } from "../base/files.ts";
 import { containerPaths, eventsPath, instance } from "../base/paths.ts";
+import type { Mount } from "../config/mounts.ts";
 import { ownCommand } from "../kernel/binaries.ts";
 import { encodePlan, type Plan } from "../kernel/plan.ts";
 import { compiledFilter } from "../kernel/seccomp.ts";
-import { attachPlan, launchPlan } from "../launch/plan.ts";
+import { attachPlan, launchPlan, mountPlan } from "../launch/plan.ts";
 import { deviceRules } from "../launch/policy.ts";
 import { seccompPolicy } from "../launch/seccomp.ts";
 import { subnetOf } from "../network/bridge.ts";
@@ -20,6 +21,7 @@ import { identityFiles } from "./identity.ts";
 import { type LaunchFailure, launch } from "./launcher.ts";
 import type { ContainerLock } from "./lock.ts";
 import { refuseMounted } from "./mounted.ts";
+import { noMounts, type ResolvedMounts, recordVolumes, resolveMounts } from "./mounts.ts";
 import { checkAddress, reconcileNetwork } from "./network.ts";
 import { rootRecordsOf } from "./root.ts";
 import { statusOf } from "./status.ts";
@@ -39,8 +41,14 @@ export const limitsOf = (config: LockedContainer["config"]): Limits => ({
   pids: config.pids,
 });
 
-/** Starts it; returns init's pid on the host. Throws container.running, or container.start-failed and then nothing is left of the try. */
-export async function startContainer(container: LockedContainer): Promise<number> {
+/**
+ * Starts it; returns init's pid on the host. `note` gets what the operator should know. Throws container.running, or
+ * container.start-failed and then nothing is left of the try.
+ */
+export async function startContainer(
+  container: LockedContainer,
+  note: (text: string) => void = () => {},
+): Promise<number> {
   const { name, config } = container;
   if (statusOf(name).state !== "stopped") {
     throw new BerthError(
@@ -49,10 +57,11 @@ export async function startContainer(container: LockedContainer): Promise<number
       `berth restart ${name}`,
     );
   }
+  const mounts = await resolveMounts(container);
   refuseMounted(container);
   releaseRuntime(name);
   const state = await reconcileNetwork(container);
-  const { attach, start, identity } = plans({ ...container, state });
+  const { attach, start, identity } = plans({ ...container, state }, mounts);
   const { run, attach: attachFile } = containerPaths(name);
   makeDirs(instance.log, scratchDir);
   mkdirSync(run, { recursive: true, mode: 0o700 });
@@ -60,36 +69,37 @@ export async function startContainer(container: LockedContainer): Promise<number
   try {
     cgroups().prepare(name, limitsOf(config), deviceRules, state.baseUid);
     writeFileSync(attachFile, encodePlan(attach), { mode: 0o600 });
+    recordVolumes(container);
     pid = await launchKeeper(name, "start", start, container.lock);
   } catch (error) {
     releaseRuntime(name);
     throw error;
   }
   saveState(name, { ...state, shouldRun: true, identity }, false);
+  mounts.notes.forEach(note);
   return pid;
 }
 
 /** Fails as a start would on bad settings, before a restart has stopped anything. */
-export function checkStart(container: LockedContainer): void {
+export async function checkStart(container: LockedContainer): Promise<void> {
   checkAddress(container.config, container.state);
-  plans(container);
+  plans(container, await resolveMounts(container));
 }
 
 /** What a start makes outside the guest and what a crash may have left of one: cgroups and records. The exit record stays. */
 export function releaseRuntime(name: string): void {
   cgroups().remove(name);
-  const { run, init, attach, keeperSocket, adopted, held } = containerPaths(name);
-  for (const file of [init, attach, keeperSocket, adopted]) rmSync(file, { force: true });
+  const { run, init, attach, keeperSocket, adopted, held, volumes } = containerPaths(name);
+  for (const file of [init, attach, keeperSocket, adopted, volumes]) rmSync(file, { force: true });
   rmSync(held, { recursive: true, force: true });
   rmSync(`${run}/reboot.log`, { force: true });
 }
 
 /** The plans of a start, and the digest of the files that tell the guest who it is. */
-export function plans({ name, config, state }: LockedContainer): {
-  start: Plan;
-  attach: Plan;
-  identity: string;
-} {
+export function plans(
+  { name, config, state }: LockedContainer,
+  { mounts, volumeRecords }: ResolvedMounts,
+): { start: Plan; attach: Plan; identity: string } {
   const subnet = config.network.mode === "none" ? undefined : subnetOf(hostConfig());
   const files = identityFiles(name, config, state, hostConfig());
   const identity = sha256(JSON.stringify(files)).slice(0, 16);
@@ -111,6 +121,8 @@ export function plans({ name, config, state }: LockedContainer): {
     rebootCommand: [...ownCommand(), "start", "--by-keeper", name],
     cgroupRecords: cgroups().startRecords(name, deviceRules),
     rootRecords: rootRecordsOf({ config, state }),
+    volumeRecords,
+    mounts,
     networkRecords:
       subnet === undefined || state.address === null
         ? networkRecords({ ...config.network, mode: "none" }, noFacts)
@@ -133,38 +145,40 @@ export function plans({ name, config, state }: LockedContainer): {
 
 const noFacts = { name: "", mac: "", address: "", gateway: "", bridge: "", linkPrefix: "" };
 
-/** Words of a verb that makes a guest. */
-export function launchWords(verb: "start" | "adopt", plan: Plan): readonly string[] {
+type Verb = "start" | "adopt" | "mount";
+
+/** Words of a verb that makes a guest or something in it. */
+export function launchWords(verb: Verb, plan: Plan): readonly string[] {
   // Without a user namespace the guest's root could write to our program by /proc/PID/exe: it runs from a sealed copy.
   const inUserNamespace = plan.some(([op, ...words]) => op === "namespaces" && words.includes("user"));
   return [verb, ...(inUserNamespace ? [] : ["--sealed"])];
 }
 
-/** Runs a verb of berth-launch that stays as keeper; the lock stays with it until the start is decided. */
-async function launchKeeper(
-  name: string,
-  verb: "start" | "adopt",
-  plan: Plan,
-  lock: ContainerLock,
-): Promise<number> {
-  const did = verb === "start" ? "did not start" : "has lost its keeper, and a new one could not take over";
+const failures = {
+  start: ["container.start-failed", "did not start"],
+  adopt: ["container.start-failed", "has lost its keeper, and a new one could not take over"],
+  mount: ["container.mount-failed", "runs on as it was"],
+} as const;
+
+/** Runs a verb of berth-launch; where it stays as keeper, the lock stays with it until the start is decided. */
+async function launchKeeper(name: string, verb: Verb, plan: Plan, lock: ContainerLock): Promise<number> {
   const launched = launch(launchWords(verb, plan), plan, lock, {
     held: false,
-    failed: startFailed(name, did),
+    failed: startFailed(name, verb),
   });
   const [pid] = await launched.said;
   launched.unref();
   return Number(pid);
 }
 
-/** The error of a start that failed. */
+/** The error of a verb that failed; other words than its usual ones as `did`. */
 export const startFailed =
-  (name: string, did: string) =>
+  (name: string, verb: Verb, did: string = failures[verb][1]) =>
   ({ step, errno, why }: LaunchFailure): BerthError =>
     new BerthError(
-      "container.start-failed",
+      failures[verb][0],
       `container ${name} ${did}: ${step}: ${why}`,
-      startHint(name, step, errno),
+      startHint(name, step, errno, why),
     );
 
 /**
@@ -173,15 +187,35 @@ export const startFailed =
  */
 export async function adoptContainer(container: LockedContainer): Promise<void> {
   const { name, lock } = container;
-  const plan = plans(container).start.filter(([op]) => op !== "console" && op !== "bindConsole");
+  const plan = plans(container, noMounts).start.filter(([op]) => op !== "console" && op !== "bindConsole");
   await launchKeeper(name, "adopt", plan, lock);
   writeFileSync(containerPaths(name).adopted, "");
+}
+
+/** Mounts more in a container that runs: all of it or, on a failure, nothing. `note` as for a start. */
+export async function mountLive(
+  { name, config, lock }: LockedContainer,
+  added: readonly Mount[],
+  note: (text: string) => void,
+): Promise<void> {
+  const resolved = await resolveMounts({ name, config: { ...config, mounts: added } });
+  const { run } = containerPaths(name);
+  recordVolumes({ name, config: { ...config, mounts: added } });
+  if (resolved.mounts.length > 0)
+    await launchKeeper(
+      name,
+      "mount",
+      mountPlan({ name, config, runDir: run, scratchDir, ...resolved }),
+      lock,
+    );
+  resolved.notes.forEach(note);
 }
 
 const ENOENT = 2;
 const ENOSPC = 28;
 
-function startHint(name: string, step: string, errno: number): string {
+function startHint(name: string, step: string, errno: number, detail: string): string {
+  if (step === "bind-host") return mountHint(name, errno, detail);
   if (step === "exec-init") {
     return errno === ENOENT
       ? `look at init in \`berth config show ${name}\`: the program must exist in the template`
@@ -190,4 +224,14 @@ function startHint(name: string, step: string, errno: number): string {
   if (errno === ENOSPC)
     return "the disk limit or the host's disk is full: `berth set NAME --disk SIZE`, or free space";
   return `\`berth check\` looks at what this host lacks; \`berth log ${name}\` shows the console`;
+}
+
+const EINVAL = 22;
+const ELOOP = 40;
+
+function mountHint(name: string, errno: number, detail: string): string {
+  if (errno === EINVAL && detail.includes("idmapped"))
+    return "add noidmap to the mount's options: its files then belong to nobody in the guest";
+  if (errno === ELOOP) return `write the path without symbolic links: \`berth config edit ${name}\``;
+  return `look at mounts in \`berth config show ${name}\``;
 }

@@ -1,5 +1,5 @@
 /** What Node's file system calls lack to make an inode as it was: nodes, and times with all their digits. */
-import { errnoError } from "../base/errors.ts";
+import { systemError } from "../base/errors.ts";
 import { errno, libc, ptr } from "./libc.ts";
 import { type BytePath, terminated } from "./xattr.ts";
 
@@ -13,7 +13,7 @@ export type NodeType = keyof typeof formats;
 /** Makes a device node, fifo or socket, for its owner alone. */
 export function makeNode(path: BytePath, type: NodeType, major: number, minor: number): void {
   if (libc().mknod(terminated(path), formats[type] | 0o600, deviceOf(major, minor)) !== 0)
-    throw errnoError(errno(), `mknod ${path}`);
+    throw systemError(errno(), "mknod", path.toString());
 }
 
 /** The kernel's number of a device as glibc's makedev(3) has it. */
@@ -32,7 +32,7 @@ export function setTime(path: BytePath, seconds: number, nanoseconds: number): v
     times.writeBigInt64LE(BigInt(nanoseconds), at + 8);
   }
   if (libc().utimensat(AT_FDCWD, terminated(path), ptr(times), AT_SYMLINK_NOFOLLOW) !== 0)
-    throw errnoError(errno(), `utimensat ${path}`);
+    throw systemError(errno(), "utimensat", path.toString());
 }
 
 /** asm/unistd.h: the number is the architecture's. */
@@ -43,5 +43,5 @@ const AT_SYMLINK_FOLLOW = 0x400;
 export function linkOpenFile(fd: number, path: string): void {
   const [open, name] = [terminated(`/proc/self/fd/${fd}`), terminated(path)];
   const done = libc().syscall(SYS_linkat, AT_FDCWD, ptr(open), AT_FDCWD, ptr(name), AT_SYMLINK_FOLLOW, 0);
-  if (Number(done) !== 0) throw errnoError(errno(), path);
+  if (Number(done) !== 0) throw systemError(errno(), "linkat", path);
 }

@@ -1,5 +1,5 @@
 /** Extended attributes of a path, which Node's file system calls lack. Symbolic links are never followed. */
-import { describeErrno, errnoError } from "../base/errors.ts";
+import { describeErrno, systemError } from "../base/errors.ts";
 import { errno, libc, ptr } from "./libc.ts";
 
 const ENODATA = 61;
@@ -31,7 +31,7 @@ export function xattrsOf(path: BytePath): readonly Xattr[] {
 export function setXattr(path: BytePath, { name, value }: Xattr): void {
   const bytes = value.length === 0 ? Buffer.alloc(1) : value;
   if (libc().lsetxattr(terminated(path), terminated(name), ptr(bytes), value.length, 0) !== 0)
-    throw errnoError(errno(), `lsetxattr ${path} ${name}`);
+    throw systemError(errno(), "lsetxattr", path.toString());
 }
 
 /** Calls with a growing buffer; undefined when there is nothing (no such attribute, no support). */

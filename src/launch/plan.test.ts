@@ -19,6 +19,8 @@ const facts = (yaml = ""): LaunchFacts => ({
   seccomp: new Uint8Array(8),
   cgroupRecords: [],
   rootRecords: [],
+  volumeRecords: [],
+  mounts: [],
   networkRecords: [["linkUp", "lo"]],
   files: [{ path: "/etc/hostname", when: "always", mode: "644", content: "web1\n" }],
   trace: false,
@@ -69,6 +71,30 @@ describe("a start", () => {
     const [caps] = of(plan, "caps");
     for (const capability of [16, 17, 25, 34, 39]) expect(caps).not.toContain(capability);
     expect(caps).toContain(21); // sys_admin, of its own namespaces
+  });
+});
+
+describe("mounts of the host", () => {
+  const plan = launchPlan({
+    ...facts(),
+    volumeRecords: [["bind", "volume0", "/pool/id"]],
+    mounts: [
+      { source: "/srv/in", target: "/data/in", options: ["suid", "rec"] },
+      { source: "/srv/data", target: "/data", options: ["ro", "noidmap"] },
+      { source: "@volume0/data", target: "/vol", options: [] },
+    ],
+  });
+  test("come parents first, without set-uid and devices, with the guest's ids unless told otherwise", () => {
+    expect(of(plan, "bindHost")).toEqual([
+      ["/srv/data", "/data", "nodev,nosuid,ro"],
+      ["/srv/in", "/data/in", "nodev,idmap,rec"],
+      ["@volume0/data", "/vol", "nodev,nosuid,idmap"],
+    ]);
+  });
+  test("come after the files that berth writes, so that none lands on the host", () => {
+    const ops = plan.map(([op]) => op);
+    expect(ops.lastIndexOf("file")).toBeLessThan(ops.indexOf("bindHost"));
+    expect(ops.indexOf("scratch")).toBeLessThan(ops.indexOf("bind"));
   });
 });
 

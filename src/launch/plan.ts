@@ -1,4 +1,5 @@
 /** `container config -> launch plan`: a pure function. What acts on it is berth-launch. */
+import type { Mount, MountOption } from "../config/mounts.ts";
 import type { ContainerConfig } from "../config/schema.ts";
 import type { Plan, PlanRecord } from "../kernel/plan.ts";
 import {
@@ -38,10 +39,19 @@ export type LaunchFacts = {
   readonly seccomp: Uint8Array;
   readonly cgroupRecords: readonly PlanRecord[];
   readonly rootRecords: readonly PlanRecord[];
+  /** Records that make the volumes' mounts which sources of `mounts` name as "@ID/data". */
+  readonly volumeRecords: readonly PlanRecord[];
+  /** What it sees of the host: sources resolved. */
+  readonly mounts: readonly GuestMount[];
   readonly networkRecords: readonly PlanRecord[];
   /** Files that tell the guest who it is: path, when, content. */
   readonly files: readonly GuestFile[];
   readonly trace: boolean;
+};
+
+export type GuestMount = Mount & {
+  /** In the place of its source: an absolute path of the host without symbolic links, or "@ID/data". */
+  readonly source: string;
 };
 
 export type GuestFile = {
@@ -109,6 +119,7 @@ export function launchPlan(facts: LaunchFacts): Plan {
     ...facts.cgroupRecords,
     ["scratch", facts.scratchDir],
     ...facts.rootRecords,
+    ...facts.volumeRecords,
     ...hostMadeFiles(baseUid),
     ...mounts(privileged),
     ...Object.entries(config.sysctl).map(
@@ -117,6 +128,8 @@ export function launchPlan(facts: LaunchFacts): Plan {
     ...facts.files.map(
       ({ path, mode, when, content }) => ["file", path, mode, when, Buffer.from(content)] as const,
     ),
+    // After the files: what berth writes lands on the guest's own disk, never in a directory of the host.
+    ...hostMounts(facts),
     ["rootShared"],
     ["oomScore", 0],
     ...confinement(facts),
@@ -163,6 +176,38 @@ function mounts(privileged: boolean): PlanRecord[] {
     ["bindConsole", "/dev/berth"],
     ...readOnlyPaths(privileged).map((path) => ["readonly", path] as const),
     ...maskedPaths.map((path) => ["mask", path] as const),
+  ];
+}
+
+/** The plan that mounts more in a guest that runs. */
+export function mountPlan(
+  facts: Pick<LaunchFacts, "name" | "config" | "runDir" | "scratchDir" | "volumeRecords" | "mounts">,
+): Plan {
+  return [
+    ["name", facts.name],
+    ["namespaces", ...namespaces(facts.config.privileged)],
+    ["rundir", facts.runDir],
+    ["scratch", facts.scratchDir],
+    ...facts.volumeRecords,
+    ...hostMounts(facts),
+  ];
+}
+
+/** Parents before what lies in them. The guest's root cannot take an attribute off again (fs_lock.c). */
+function hostMounts({ mounts }: Pick<LaunchFacts, "mounts">): PlanRecord[] {
+  return [...mounts]
+    .sort((a, b) => (a.target < b.target ? -1 : 1))
+    .map(({ source, target, options }) => ["bindHost", source, target, attributesOf(options).join(",")]);
+}
+
+/** nosuid and nodev unless asked for otherwise: what lies there was not made by the guest alone. */
+function attributesOf(options: Mount["options"]): readonly string[] {
+  const said = (option: MountOption): boolean => options.includes(option);
+  return [
+    "nodev",
+    ...(said("suid") ? [] : ["nosuid"]),
+    ...(said("noidmap") ? [] : ["idmap"]),
+    ...(["ro", "noexec", "rec"] as const).filter(said),
   ];
 }
 

@@ -57,8 +57,8 @@ export type StorageDriver = {
   readonly mountRecords: (id: string, as: string, mode?: VolumeMode) => readonly PlanRecord[];
 };
 
-/** A volume that lies below others is only ever read. */
-export type VolumeMode = "rw" | "ro";
+/** A volume that lies below others is only ever read; one that has a name may be written to by several guests. */
+export type VolumeMode = "rw" | "ro" | "shared";
 
 /** A volume that lies below a container's own: what it, or the one it was cloned from, had written before. */
 export type Layer = {

@@ -2,7 +2,16 @@
  * The `image` driver: a sparse ext4 file per container holds the overlay's upper and work directories. Works on
  * every kernel; the limit is the size of the file system, so it cannot be passed by anybody, and `df` tells the truth.
  */
-import { chmodSync, closeSync, existsSync, renameSync, rmSync, statSync, truncateSync } from "node:fs";
+import {
+  chmodSync,
+  closeSync,
+  existsSync,
+  renameSync,
+  rmSync,
+  statfsSync,
+  statSync,
+  truncateSync,
+} from "node:fs";
 import { BerthError } from "../base/errors.ts";
 import { listIfExists, makeDirs, readIfExists, syncDir, writeAtomic } from "../base/files.ts";
 import { poolDir } from "../base/paths.ts";
@@ -216,13 +225,26 @@ function usage(id: string): VolumeUsage {
   };
 }
 
+/** What is used of a volume that is mounted somewhere: its superblock learns of that only later. undefined when it is not. */
+export function mountedUsage(id: string): Pick<VolumeUsage, "usedBytes" | "usedInodes"> | undefined {
+  const loop = loopOf(imageOf(id));
+  if (loop === undefined) return undefined;
+  const fd = mountDetached("ext4", `/dev/${loop}`, []); // the same file system once more, in no mount table
+  try {
+    const { blocks, bfree, bsize, files, ffree } = statfsSync(`/proc/self/fd/${fd}`);
+    return { usedBytes: (blocks - bfree) * bsize, usedInodes: files - ffree };
+  } finally {
+    closeSync(fd);
+  }
+}
+
 /**
  * `discard`: what the guest deletes is given back to the host. `noinit_itable`: the inode tables are holes, which
  * the kernel would otherwise fill with zeros in the background: 160 MiB a guest of 10 GiB.
  */
 function mountRecords(id: string, as: string, mode: VolumeMode = "rw"): readonly PlanRecord[] {
   const options = mode === "ro" ? "ro" : "errors=remount-ro,discard,noinit_itable";
-  return [["loop", as, imageOf(id), "ext4", options, "dio"]];
+  return [["loop", as, imageOf(id), "ext4", options, mode === "shared" ? "dio,shared" : "dio"]];
 }
 
 async function rename(id: string, to: string): Promise<void> {

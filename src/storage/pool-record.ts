@@ -6,6 +6,7 @@ import { closeSync, existsSync, mkdirSync, openSync, statSync } from "node:fs";
 import { BerthError } from "../base/errors.ts";
 import { listIfExists, readIfExists } from "../base/files.ts";
 import { poolDir } from "../base/paths.ts";
+import { driverNames } from "../config/storage-drivers.ts";
 import { tryLock } from "../kernel/flock.ts";
 import type { DriverName } from "./driver.ts";
 import { loopOf } from "./loops.ts";
@@ -43,6 +44,10 @@ export function readPool(driver: DriverName): PoolRecord | undefined {
     throw new BerthError("config.unreadable", `${recordFile(driver)} is damaged`, "restore it", error);
   }
 }
+
+/** Where pools are that somebody else's file systems hold. */
+export const poolPlaces = (): readonly string[] =>
+  driverNames.flatMap((name) => readPool(name)?.source.path ?? []);
 
 /** The directory of the driver's volumes, its pool mounted if it has one. */
 export function poolRoot(driver: DriverName): string {

@@ -190,9 +190,15 @@ export function leftovers(at: Instance): string[] {
     ...loopFiles()
       .filter((file) => file.startsWith(root))
       .map((file) => `loop device of ${file}`),
-    ...["containers", "pool/image", "pool/plain", "leases/uid", "leases/ip", "leases/project"].flatMap(
-      (dir) => listIfExists(`${at.lib}/${dir}`).map((file) => `file ${dir}/${file}`),
-    ),
+    ...[
+      "containers",
+      "volumes",
+      "pool/image",
+      "pool/plain",
+      "leases/uid",
+      "leases/ip",
+      "leases/project",
+    ].flatMap((dir) => listIfExists(`${at.lib}/${dir}`).map((file) => `file ${dir}/${file}`)),
     ...listIfExists(at.run)
       .filter((file) => file !== ".mnt" && file !== ".lock")
       .map((file) => `file run/${file}`),
@@ -202,6 +208,10 @@ export function leftovers(at: Instance): string[] {
       .map((file) => `log ${file}`),
   ];
 }
+
+/** Images of the world's pool that loop devices hold, each as often as there are devices. */
+export const imageFilesOf = (at: Instance): string[] =>
+  loopFiles().filter((file) => file.startsWith(`${at.lib}/pool/`));
 
 function loopFiles(): string[] {
   return readdirSync("/sys/block")

@@ -30,6 +30,8 @@ export const command = defineCommand({
     const { candidates, files } = await complete(commandTable, words, {
       container: () => entries(`${instance.lib}/containers`),
       template: () => entries(`${templatesDir()}/names`),
+      volume: () =>
+        entries(`${instance.lib}/volumes`).flatMap((file) => /^(.*)\.json$/.exec(file)?.[1] ?? []),
     });
     // bash replaces only what stands behind the "=" at which it broke the word.
     const equals = shell === "bash" ? (words.at(-1) ?? "").indexOf("=") : -1;

@@ -6,7 +6,7 @@ import { requireRoot } from "../../base/root.ts";
 import { replaceConfig } from "../../container/change.ts";
 import { withContainer } from "../../container/container.ts";
 import { resolveName } from "../../container/name.ts";
-import { nameArgument } from "../each.ts";
+import { nameArgument, warnTo } from "../each.ts";
 import { defineCommand } from "../framework/command.ts";
 
 export const command = defineCommand({
@@ -52,6 +52,7 @@ export const command = defineCommand({
       });
     });
     rmSync(dir, { recursive: true });
+    result.warnings.forEach(warnTo(context));
     context.out.result({ name, changed: true, ...result }, () =>
       result.atNextStart.length === 0
         ? `${name}: changed`

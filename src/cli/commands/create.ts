@@ -3,9 +3,11 @@ import { requireRoot } from "../../base/root.ts";
 import { driverNames } from "../../config/storage-drivers.ts";
 import { withContainer } from "../../container/container.ts";
 import { createContainer } from "../../container/create.ts";
+import { mountWarnings } from "../../container/mounts.ts";
 import { startContainer } from "../../container/start.ts";
-import { hostConfig } from "../../container/store.ts";
+import { hostConfig, loadConfig } from "../../container/store.ts";
 import { templateFor } from "../../storage/implied.ts";
+import { warnTo } from "../each.ts";
 import { defineCommand } from "../framework/command.ts";
 import { settingOptions, settingsFrom } from "../settings.ts";
 
@@ -64,7 +66,9 @@ export const command = defineCommand({
         type: "warning",
         text: `${name} has no disk limit: storage driver plain cannot keep one`,
       });
-    const pid = context.options.start === true ? await startCreated(name) : undefined;
+    const warn = warnTo(context);
+    mountWarnings({ name, config: loadConfig(name) }, []).forEach(warn);
+    const pid = context.options.start === true ? await startCreated(name, warn) : undefined;
     const address = state.address?.split("/")[0];
     context.out.result(
       {
@@ -82,9 +86,9 @@ export const command = defineCommand({
 });
 
 /** A start that fails leaves the container there: its settings can be mended. */
-async function startCreated(name: string): Promise<number> {
+async function startCreated(name: string, warn: (text: string) => void): Promise<number> {
   try {
-    return await withContainer(name, startContainer);
+    return await withContainer(name, (container) => startContainer(container, warn));
   } catch (error) {
     if (!(error instanceof BerthError)) throw error;
     throw new BerthError(

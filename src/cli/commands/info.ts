@@ -1,4 +1,5 @@
 import { formatDuration, formatSize } from "../../base/units.ts";
+import type { Mount } from "../../config/mounts.ts";
 import { openContainer } from "../../container/container.ts";
 import { listSnapshots } from "../../container/snapshots.ts";
 import { describeExit } from "../../container/status.ts";
@@ -17,6 +18,9 @@ const size = (bytes: number | undefined): string | undefined =>
 
 const count = (value: number | undefined): string | undefined =>
   value === undefined ? undefined : String(value);
+
+const mountText = ({ source, target, options }: Mount): string =>
+  `${source} on ${target}${options.length === 0 ? "" : ` (${options.join(", ")})`}`;
 
 function render(
   { name, config, state, status, usage, uptime }: View,
@@ -62,6 +66,7 @@ function render(
       "disk",
       limited(size(disk?.used), state.storage === "plain" ? "no limit (storage plain)" : size(config.disk)),
     ],
+    ["mounts", config.mounts.map(mountText).join(", ") || undefined],
     ["out of memory", usage?.oomKills ? `${usage.oomKills} killed` : undefined],
     ["storage", state.storage],
     ["layers", state.layers.length === 0 ? undefined : String(state.layers.length)],

@@ -4,7 +4,7 @@ import { checkStart, startContainer } from "../../container/start.ts";
 import { statusOf } from "../../container/status.ts";
 import { stopContainer } from "../../container/stop.ts";
 import { loadState } from "../../container/store.ts";
-import { downOptions, namesArgument, namesOf } from "../each.ts";
+import { downOptions, namesArgument, namesOf, warnTo } from "../each.ts";
 import { defineCommand } from "../framework/command.ts";
 import { eachName } from "../framework/each-name.ts";
 
@@ -19,13 +19,14 @@ export const command = defineCommand({
   async run(context) {
     requireRoot();
     const { timeout, kill } = context.options;
+    const warn = warnTo(context);
     const names = namesOf(context, (name) => statusOf(name).state !== "stopped");
     return await eachName(
       context,
       names,
       (name) =>
         withContainer(name, async (container) => {
-          checkStart(container);
+          await checkStart(container);
           if (statusOf(container.name).state !== "stopped")
             await stopContainer(container, {
               kill,
@@ -33,7 +34,7 @@ export const command = defineCommand({
               stayDown: false,
               signal: context.progress.signal,
             });
-          return { pid: await startContainer({ ...container, state: loadState(container.name) }) };
+          return { pid: await startContainer({ ...container, state: loadState(container.name) }, warn) };
         }),
       { render: (name) => (context.quiet ? undefined : `${name}: restarted`) },
     );

@@ -4,7 +4,7 @@ import { requireRoot } from "../../base/root.ts";
 import { containerSettings } from "../../config/reference.ts";
 import { changeContainer } from "../../container/change.ts";
 import { withContainer } from "../../container/container.ts";
-import { nameArgument } from "../each.ts";
+import { nameArgument, warnTo } from "../each.ts";
 import { defineCommand } from "../framework/command.ts";
 import { settingOptions, settingsFrom } from "../settings.ts";
 
@@ -17,6 +17,13 @@ export const command = defineCommand({
   options: [
     ...settingOptions,
     {
+      name: "unmount",
+      kind: "string",
+      value: "TARGET",
+      repeatable: true,
+      summary: "Take the mount with that target away; may be repeated",
+    },
+    {
       name: "unset",
       kind: "string",
       value: "KEY",
@@ -27,14 +34,21 @@ export const command = defineCommand({
   examples: [
     { command: "berth set web1 --memory 1G --cpus 2", what: "Give web1 more, at once" },
     { command: "berth set web1 --unset memory", what: "No memory limit any more" },
+    {
+      command: "berth set web1 --mount /srv/data:/data:ro",
+      what: "Show it a directory of the host, read-only, also while it runs",
+    },
+    { command: "berth set web1 --unmount /data", what: "Take that away" },
   ],
   seeAlso: ["config edit", "info"],
   async run(context) {
     requireRoot();
-    const unset = Array.isArray(context.options.unset) ? context.options.unset.map(String) : [];
+    const { unset, unmount } = context.options;
     const changes = [
+      // Taken away first: a mount may move to another target.
+      ...listed(unset).map((key) => ({ path: settingPath(key), value: null })),
+      ...listed(unmount).map((target) => ({ unmount: target })),
       ...settingsFrom(context),
-      ...unset.map((key) => ({ path: settingPath(key), value: null })),
     ];
     if (changes.length === 0)
       throw new BerthError(
@@ -44,6 +58,7 @@ export const command = defineCommand({
       );
     const { name } = context.arguments;
     const result = await withContainer(name, (container) => changeContainer(container, changes));
+    result.warnings.forEach(warnTo(context));
     context.out.result({ name, ...result }, () =>
       result.atNextStart.length === 0
         ? `${name}: set`
@@ -51,6 +66,8 @@ export const command = defineCommand({
     );
   },
 });
+
+const listed = (given: unknown): readonly string[] => (Array.isArray(given) ? given.map(String) : []);
 
 /** A dotted key as a path; environment and sysctl have keys of the user's below them. */
 function settingPath(key: string): readonly string[] {

@@ -5,7 +5,7 @@ import { inheritedLock } from "../../container/lock.ts";
 import { restartByKeeper } from "../../container/reboot.ts";
 import { startContainer } from "../../container/start.ts";
 import { statusOf } from "../../container/status.ts";
-import { namesArgument, namesOf } from "../each.ts";
+import { namesArgument, namesOf, warnTo } from "../each.ts";
 import { defineCommand } from "../framework/command.ts";
 import { eachName } from "../framework/each-name.ts";
 
@@ -34,7 +34,9 @@ export const command = defineCommand({
     return await eachName(
       context,
       names,
-      async (name) => ({ pid: await withContainer(name, startContainer) }),
+      async (name) => ({
+        pid: await withContainer(name, (container) => startContainer(container, warnTo(context))),
+      }),
       {
         render: (name) => (context.quiet ? undefined : `${name}: started`),
       },

@@ -105,18 +105,17 @@ export const command = defineCommand({
       {
         name,
         source,
-        replace: context.options.replace,
+        sha256: sha256 === undefined ? undefined : checksum(sha256),
+        signature:
+          signature === undefined || keyring === undefined ? undefined : { file: signature, keyring },
+        metadata,
+        format,
+        arch,
+        uidBase: context.options["uid-base"],
+        maxSize: context.options["max-size"],
+        maxEntries: context.options["max-entries"],
         polish: !context.options["no-polish"],
-        ...(sha256 === undefined ? {} : { sha256: checksum(sha256) }),
-        ...(signature === undefined || keyring === undefined
-          ? {}
-          : { signature: { file: signature, keyring } }),
-        ...(metadata === undefined ? {} : { metadata }),
-        ...(format === undefined ? {} : { format }),
-        ...(arch === undefined ? {} : { arch }),
-        ...given("uidBase", context.options["uid-base"]),
-        ...given("maxSize", context.options["max-size"]),
-        ...given("maxEntries", context.options["max-entries"]),
+        replace: context.options.replace,
       },
       context.progress,
     );
@@ -127,10 +126,6 @@ export const command = defineCommand({
     );
   },
 });
-
-function given<K extends string>(key: K, value: number | undefined): { readonly [P in K]?: number } {
-  return (value === undefined ? {} : { [key]: value }) as { readonly [P in K]?: number };
-}
 
 function checksum(text: string): string {
   const hex = text.toLowerCase();

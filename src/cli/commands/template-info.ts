@@ -13,6 +13,7 @@ export const command = defineCommand({
   seeAlso: ["template ls"],
   async run(context) {
     const { digest, rootfs, metadata, names } = resolveTemplate(context.arguments.template);
+    const { origin } = metadata;
     const containers = containersByTemplate().get(digest) ?? [];
     context.out.result({ ...metadata, names, digest, rootfs, containers }, () =>
       renderFields([
@@ -25,6 +26,11 @@ export const command = defineCommand({
         ["size", `${formatSize(metadata.size)} in ${metadata.entries} files`],
         ["built", metadata.built],
         ["mirror", metadata.mirror || undefined],
+        ["origin", origin && `${origin.source === "-" ? "stdin" : origin.source} (${origin.format})`],
+        ["its sha256", origin?.sha256],
+        ["signed by", origin?.signedBy],
+        ["describes itself as", origin?.description],
+        ["says it was made", origin?.created],
         ["extra packages", metadata.include.join(", ") || undefined],
         ["containers", containers.join(", ") || "none"],
         ["files", rootfs],

@@ -1,6 +1,7 @@
+import { basename } from "node:path";
 import { formatSize } from "../../base/units.ts";
 import { containersByTemplate } from "../../container/templates.ts";
-import { listTemplates } from "../../storage/templates.ts";
+import { listTemplates, type TemplateMetadata } from "../../storage/templates.ts";
 import { defineCommand } from "../framework/command.ts";
 import { renderTable } from "../framework/table.ts";
 
@@ -27,6 +28,7 @@ export const command = defineCommand({
           { title: "init", cell: (row) => row.initKind },
           { title: "size", align: "right", cell: (row) => formatSize(row.size) },
           { title: "built", cell: (row) => row.built.slice(0, 10) },
+          { title: "from", cell: (row) => fromWhere(row) },
           { title: "containers", align: "right", cell: (row) => row.containers.length },
         ],
         rows,
@@ -34,3 +36,9 @@ export const command = defineCommand({
     );
   },
 });
+
+/** The file that was imported, or what it was built from. */
+function fromWhere({ origin, mirror, distribution }: TemplateMetadata): string {
+  if (origin !== undefined) return origin.source === "-" ? "stdin" : basename(origin.source);
+  return mirror === "" ? distribution : "packages";
+}

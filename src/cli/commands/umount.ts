@@ -1,7 +1,7 @@
 import { BerthError } from "../../base/errors.ts";
 import { requireRoot } from "../../base/root.ts";
 import { type LockedContainer, withContainer } from "../../container/container.ts";
-import { allMountPoints, unmountContainer } from "../../container/mounted.ts";
+import { isMounted, unmountContainer } from "../../container/mounted.ts";
 import { namesArgument, namesOf } from "../each.ts";
 import { defineCommand } from "../framework/command.ts";
 import { eachName } from "../framework/each-name.ts";
@@ -19,23 +19,21 @@ export const command = defineCommand({
     requireRoot();
     return await eachName(
       context,
-      namesOf(context),
-      (name) =>
-        withContainer(name, async (container) => unmounted(container, context.all), { lenient: true }),
+      namesOf(context, isMounted),
+      (name) => withContainer(name, async (container) => unmounted(container), { lenient: true }),
       {
-        render: (name, paths) =>
-          context.quiet || paths.length === 0 ? undefined : `${name}: unmounted from ${paths.join(", ")}`,
+        render: (name, paths) => (context.quiet ? undefined : `${name}: unmounted from ${paths.join(", ")}`),
       },
     );
   },
 });
 
-function unmounted(container: LockedContainer, anyState: boolean): readonly string[] {
-  if (!anyState && allMountPoints(container).length === 0)
-    throw new BerthError(
-      "container.not-mounted",
-      `container ${container.name} is not mounted`,
-      `berth mount ${container.name}`,
-    );
-  return unmountContainer(container);
+function unmounted(container: LockedContainer): readonly string[] {
+  const paths = unmountContainer(container);
+  if (paths.length > 0) return paths;
+  throw new BerthError(
+    "container.not-mounted",
+    `container ${container.name} is not mounted`,
+    `berth mount ${container.name}`,
+  );
 }

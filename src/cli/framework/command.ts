@@ -30,7 +30,9 @@ export type ValueKind =
   /** The name of a container that exists. */
   | "container"
   /** The name of a template. */
-  | "template";
+  | "template"
+  /** The name of a volume. */
+  | "volume";
 
 type Value = {
   readonly kind: ValueKind;
@@ -209,6 +211,7 @@ const placeholders: Record<ValueKind, string> = {
   pair: "KEY=VALUE",
   container: "NAME",
   template: "TEMPLATE",
+  volume: "VOLUME",
 };
 
 /** "SIZE" for `--memory SIZE`; undefined for a flag. */

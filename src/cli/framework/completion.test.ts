@@ -47,7 +47,11 @@ const table: CommandTable = [
     },
   },
 ];
-const names = { container: () => ["web1", "web2", "db"], template: () => ["debian-13"] };
+const names = {
+  container: () => ["web1", "web2", "db"],
+  template: () => ["debian-13"],
+  volume: () => ["data"],
+};
 
 async function values(line: string): Promise<string> {
   const { candidates, files } = await complete(table, line.split(" "), names);

@@ -17,6 +17,7 @@ export type Completion = {
 export type Names = {
   readonly container: () => readonly string[];
   readonly template: () => readonly string[];
+  readonly volume: () => readonly string[];
 };
 
 const nothing: Completion = { candidates: [], files: false };
@@ -163,6 +164,8 @@ function knownValues(
       return names.container();
     case "template":
       return names.template();
+    case "volume":
+      return names.volume();
     case "boolean":
       return ["yes", "no"];
     default:

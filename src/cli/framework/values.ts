@@ -48,6 +48,7 @@ const checks: Record<Exclude<ValueKind, "choice">, Check> = {
   },
   container: { parse: anyText, expected: "a container's name" },
   template: { parse: anyText, expected: "a template's name" },
+  volume: { parse: anyText, expected: "a volume's name" },
 };
 
 /** The value, or a usage error that begins with `label` ("--memory", "NAME"). */

@@ -76,16 +76,14 @@ export const createFile = (place: Place): number =>
 
 const CHUNK = 1 << 18;
 
+/** Told of each piece copied; throws to end it. */
+export type Step = (bytes: number) => Promise<void>;
+
 /**
  * Copies at most `limit` bytes; `step` is told of each piece and may end it by throwing. Holes stay holes: a guest's
  * file of many terabytes may take none.
  */
-export async function copyContent(
-  from: number,
-  to: number,
-  limit: number,
-  step: (bytes: number) => Promise<void>,
-): Promise<number> {
+export async function copyContent(from: number, to: number, limit: number, step: Step): Promise<number> {
   const chunk = Buffer.alloc(CHUNK);
   let length = 0;
   let written = 0;
@@ -103,12 +101,7 @@ export async function copyContent(
 }
 
 /** Copies at most `limit` bytes to a stream; gives how many. */
-export async function pour(
-  from: number,
-  to: number,
-  limit: number,
-  step: (bytes: number) => Promise<void>,
-): Promise<number> {
+export async function pour(from: number, to: number, limit: number, step: Step): Promise<number> {
   const chunk = Buffer.alloc(CHUNK);
   let length = 0;
   while (length < limit) {

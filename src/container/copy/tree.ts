@@ -12,6 +12,7 @@ import {
   namesIn,
   type Place,
   placed,
+  type Step,
   setAttributes,
 } from "./entry.ts";
 
@@ -24,8 +25,7 @@ export type Rules = {
   readonly toResolve: Resolve;
   /** Whether a file may be read as far as it goes, or only as long as it was when it was opened. */
   readonly trusted: boolean;
-  /** Told of each piece copied; throws to end it. */
-  readonly step: (bytes: number) => Promise<void>;
+  readonly step: Step;
 };
 
 export type Counts = {
@@ -37,97 +37,82 @@ export type Counts = {
   readonly skipped: string[];
 };
 
-/** Copies what the descriptor `entry` (O_PATH) is to `place`. `path` is for messages. Throws for what cannot be copied. */
-export async function copyEntry(
-  entry: number,
-  place: Place,
-  path: string,
-  rules: Rules,
-  counts: Counts,
-): Promise<void> {
-  const stat = fstatSync(entry);
-  if (stat.isDirectory()) return await mergeDirectory(entry, stat, place, path, rules, counts);
-  if (!isCopied(stat))
+/** One way and what was done of it. */
+export type Work = { readonly rules: Rules; readonly counts: Counts };
+
+/** What is copied: a descriptor (O_PATH), what it is, and how messages name it. */
+type Item = { readonly fd: number; readonly stat: Stats; readonly path: string };
+
+/** Copies what the descriptor `fd` (O_PATH) is to `place`. `path` is for messages. Throws for what cannot be copied. */
+export async function copyEntry(fd: number, path: string, place: Place, work: Work): Promise<void> {
+  const item = { fd, path, stat: fstatSync(fd) };
+  if (item.stat.isDirectory()) return await mergeDirectory(item, place, work);
+  if (!isCopied(item.stat))
     throw new BerthError(
       "host.io",
       `${path} is a device, pipe or socket: it has no content to copy`,
       "name files and directories",
     );
-  await placed(place, path, (fresh) => copyLeaf(entry, stat, fresh, rules, counts));
+  await placed(place, path, (fresh) => copyLeaf(item, fresh, work));
 }
 
 const isCopied = (stat: Stats): boolean => stat.isFile() || stat.isSymbolicLink();
 
 /** A directory that is there takes in what comes; a new one appears whole. */
-async function mergeDirectory(
-  entry: number,
-  stat: Stats,
-  place: Place,
-  path: string,
-  rules: Rules,
-  counts: Counts,
-): Promise<void> {
-  const there = enterDirectory(place, rules.toResolve, path);
-  if (there === undefined)
-    return await placed(place, path, (fresh) => makeDirectory(entry, stat, fresh, path, rules, counts));
+async function mergeDirectory(item: Item, place: Place, work: Work): Promise<void> {
+  const there = enterDirectory(place, work.rules.toResolve, item.path);
+  if (there === undefined) return await placed(place, item.path, (fresh) => makeDirectory(item, fresh, work));
   try {
-    counts.directories += 1;
-    await eachChild(entry, path, rules, counts, (child, name, childPath) =>
-      copyEntry(child, { dir: there, name }, childPath, rules, counts),
-    );
+    work.counts.directories += 1;
+    await eachChild(item, work, (child, name) => copyEntry(child.fd, child.path, { dir: there, name }, work));
   } finally {
     closeSync(there);
   }
 }
 
 /** Nobody else can get into it before it is whole: until then it belongs to the one who copies. */
-async function makeDirectory(
-  entry: number,
-  stat: Stats,
-  place: Place,
-  path: string,
-  rules: Rules,
-  counts: Counts,
-): Promise<void> {
+async function makeDirectory(item: Item, place: Place, work: Work): Promise<void> {
+  const { rules, counts } = work;
   mkdirSync(anchored(place), 0o700);
-  const dir = enterDirectory(place, rules.toResolve, path);
+  const dir = enterDirectory(place, rules.toResolve, item.path);
   if (dir === undefined || fstatSync(dir).uid !== process.geteuid?.()) {
     if (dir !== undefined) closeSync(dir);
-    throw new BerthError("host.io", `${path}: something else took its place while it was copied`);
+    throw new BerthError(
+      "host.io",
+      `${item.path}: something else took its place while it was copied`,
+      "copy again, while nothing in the container works there",
+    );
   }
   try {
     counts.directories += 1;
-    await eachChild(entry, path, rules, counts, async (child, name, childPath) => {
-      const childStat = fstatSync(child);
-      const fresh = { dir, name };
-      if (childStat.isDirectory()) await makeDirectory(child, childStat, fresh, childPath, rules, counts);
-      else await copyLeaf(child, childStat, fresh, rules, counts);
-    });
-    setAttributes(dir, { ...rules.ownerOf(stat), mode: rules.modeOf(stat), times: stat });
+    await eachChild(item, work, (child, name) =>
+      child.stat.isDirectory()
+        ? makeDirectory(child, { dir, name }, work)
+        : copyLeaf(child, { dir, name }, work),
+    );
+    setAttributes(dir, { ...rules.ownerOf(item.stat), mode: rules.modeOf(item.stat), times: item.stat });
   } finally {
     closeSync(dir);
   }
 }
 
-/** Runs `work` on each entry that can be copied; the others are noted. */
+/** Runs `visit` on each entry that can be copied; the others are noted. */
 async function eachChild(
-  dir: number,
-  path: string,
-  rules: Rules,
-  counts: Counts,
-  work: (child: number, name: Uint8Array, path: string) => Promise<void>,
+  { fd, path }: Item,
+  { rules, counts }: Work,
+  visit: (child: Item, name: Uint8Array) => Promise<void>,
 ): Promise<void> {
-  for (const name of namesIn(dir)) {
+  for (const name of namesIn(fd)) {
     await rules.step(0);
     const childPath = `${path.replace(/\/$/, "")}/${Buffer.from(name).toString()}`;
-    const opened = tryOpenat2(dir, name, O_PATH | constants.O_NOFOLLOW, rules.fromResolve);
+    const opened = tryOpenat2(fd, name, O_PATH | constants.O_NOFOLLOW, rules.fromResolve);
     if (!("fd" in opened)) {
       counts.skipped.push(childPath); // gone meanwhile, or another file system
       continue;
     }
     try {
       const stat = fstatSync(opened.fd);
-      if (stat.isDirectory() || isCopied(stat)) await work(opened.fd, name, childPath);
+      if (stat.isDirectory() || isCopied(stat)) await visit({ fd: opened.fd, stat, path: childPath }, name);
       else counts.skipped.push(childPath);
     } finally {
       closeSync(opened.fd);
@@ -136,21 +121,15 @@ async function eachChild(
 }
 
 /** A file or link, where nothing has that name. */
-async function copyLeaf(
-  entry: number,
-  stat: Stats,
-  place: Place,
-  rules: Rules,
-  counts: Counts,
-): Promise<void> {
+async function copyLeaf({ fd, stat }: Item, place: Place, { rules, counts }: Work): Promise<void> {
   const owner = rules.ownerOf(stat);
   if (stat.isSymbolicLink()) {
-    makeLink(targetOf(entry), place, owner);
+    makeLink(targetOf(fd), place, owner);
     counts.links += 1;
     return;
   }
   // The same file as was looked at, and a regular one: opening it waits for nobody and does nothing.
-  const from = openSync(`/proc/self/fd/${entry}`, constants.O_RDONLY | constants.O_NONBLOCK);
+  const from = openSync(`/proc/self/fd/${fd}`, constants.O_RDONLY | constants.O_NONBLOCK);
   try {
     const limit = rules.trusted ? Number.POSITIVE_INFINITY : stat.size;
     const attributes = { ...owner, mode: rules.modeOf(stat), times: stat };

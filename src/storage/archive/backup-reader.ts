@@ -13,7 +13,8 @@ import { type Manifest, parseManifest } from "./backup-manifest.ts";
 import { sealCheck, sealName } from "./backup-seal.ts";
 import { configName, manifestName } from "./backup-writer.ts";
 import { refused } from "./damaged.ts";
-import { type Member, readTar } from "./tar-reader.ts";
+import type { Member } from "./member.ts";
+import { readTar } from "./tar-reader.ts";
 
 export type Backup = {
   readonly manifest: Manifest;

@@ -1,6 +1,6 @@
 /** A backup's members as the trees that they belong to. */
 import { quoteName, refused } from "./damaged.ts";
-import type { Member } from "./tar-reader.ts";
+import type { Member } from "./member.ts";
 
 export type Trees = {
   /** The members of the tree that lies at `prefix` ("upper/"), names relative to it. Trees come in the archive's order. */

@@ -9,6 +9,8 @@ export type ByteReader = {
   readonly piece: (most: number) => Promise<Buffer>;
   /** Passes over `count` bytes; gives how many there were. */
   readonly skip: (count: number) => Promise<number>;
+  /** Ends the stream, read to its end or not: what makes it stops. */
+  readonly close: () => Promise<void>;
 };
 
 const nothing = Buffer.alloc(0);
@@ -53,5 +55,9 @@ export function byteReader(chunks: AsyncIterable<Uint8Array>): ByteReader {
     return count - left;
   };
 
-  return { position: () => position, exact, piece, skip };
+  const close = async (): Promise<void> => {
+    await source.return?.();
+  };
+
+  return { position: () => position, exact, piece, skip, close };
 }

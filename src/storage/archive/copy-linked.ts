@@ -16,9 +16,9 @@ import { setTime } from "../../kernel/inode.ts";
 import { setXattr, xattrsOf } from "../../kernel/xattr.ts";
 import { quoteName, refused } from "./damaged.ts";
 import { dataOf } from "./file-data.ts";
+import type { Member } from "./member.ts";
 import { memberPath, pathKey } from "./member-path.ts";
 import { inPlace, makeLink, writeFresh } from "./place.ts";
-import type { Member } from "./tar-reader.ts";
 import type { Unpacking } from "./unpack.ts";
 
 /** Makes the link, or a copy of what it names where policy wants no second name. The tree holds what this archive brought alone. */

@@ -1,6 +1,6 @@
 /** The content of an open file as pieces, without what is zeros only: a copy of a sparse file takes no more than the file. */
 import { readSync } from "node:fs";
-import type { Piece } from "./tar-reader.ts";
+import type { Piece } from "./member.ts";
 
 const CHUNK = 1 << 16;
 const zeros = Buffer.alloc(CHUNK);

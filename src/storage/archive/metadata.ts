@@ -4,7 +4,7 @@ import { setTime } from "../../kernel/inode.ts";
 import { setXattr, type Xattr } from "../../kernel/xattr.ts";
 import { aclFromWords } from "./acl.ts";
 import { quoteName, refused } from "./damaged.ts";
-import type { Member } from "./tar-reader.ts";
+import type { Member } from "./member.ts";
 import type { UnpackPolicy } from "./unpack-policy.ts";
 
 /** An inherited ACL would change what is made in the directory afterwards: it is set last. */
@@ -21,13 +21,18 @@ export type Attributes = {
 /** The member's attributes as they are to be set. */
 export function attributesOf(member: Member, policy: UnpackPolicy): Attributes {
   const given = [...member.xattrs, ...aclXattrs(member)];
-  const kept = given.flatMap((xattr) => policy.xattr(xattr) ?? []);
+  const kept = given.flatMap((xattr) => (canHave(member, xattr) ? (policy.xattr(xattr) ?? []) : []));
   const isLast = ({ name }: Xattr): boolean => name.toString("latin1") === DEFAULT_ACL;
   return {
     now: kept.filter((xattr) => !isLast(xattr)),
     later: kept.filter(isLast),
     dropped: given.length - kept.length + unreadableAcls(member),
   };
+}
+
+/** The kernel gives links and nodes neither attributes of a user nor ACLs (xattr(7)). */
+function canHave({ type }: Member, { name }: Xattr): boolean {
+  return type === "file" || type === "directory" || /^(security|trusted)\./.test(name.toString("latin1"));
 }
 
 function aclXattrs({ acls }: Member): readonly Xattr[] {

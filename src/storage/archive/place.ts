@@ -15,7 +15,7 @@ import { BerthError, errnoOf } from "../../base/errors.ts";
 import { formatSize } from "../../base/units.ts";
 import { makeNode } from "../../kernel/inode.ts";
 import { quoteName, refused } from "./damaged.ts";
-import type { Member, Piece } from "./tar-reader.ts";
+import type { Member, Piece } from "./member.ts";
 import type { Unpacking } from "./unpack.ts";
 
 /** What an inode costs a disk besides its content, roughly. */

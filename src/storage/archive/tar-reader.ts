@@ -3,45 +3,16 @@
  * says, names as bytes, and touches no file: what of it is wanted, and where it goes, is the caller's (unpack.ts).
  * Memory is bounded by one chunk of the stream and by the limits below, whatever the archive holds.
  */
-import type { Xattr } from "../../kernel/xattr.ts";
 import { type ByteReader, byteReader } from "./byte-reader.ts";
 import { damaged } from "./damaged.ts";
-import { type PaxRecord, parsePax, paxNumber, paxTime, paxValue, paxXattrs, type Time } from "./pax.ts";
+import type { Member, MemberType } from "./member.ts";
+import { type PaxRecord, parsePax, paxNumber, paxTime, paxValue, paxXattrs } from "./pax.ts";
+import { contentOf, openContent, padding } from "./tar-content.ts";
 import { BadHeader, BLOCK, isZero, parseHeader, type TarHeader } from "./tar-header.ts";
-import { checkSparse, type Extent, readOldSparse, readPaxSparse, type Sparse } from "./tar-sparse.ts";
 
 /** Longest body of a header that describes the next one: names, attributes. Linux allows 64 KiB an attribute. */
 const LARGEST_HEADER = 4 << 20;
-
-export type MemberType = "file" | "hardlink" | "symlink" | "directory" | "char" | "block" | "fifo" | "socket";
-
-/** Bytes of a file, good until the next piece, and where in it they belong; between pieces, and after the last, are holes. */
-export type Piece = { readonly at: number; readonly bytes: Uint8Array };
-
-export type Member = {
-  /** As the archive has it: any bytes but NUL, perhaps absolute, perhaps with "..". */
-  readonly name: Buffer;
-  readonly type: MemberType;
-  /** Permission bits with setuid, setgid and sticky. */
-  readonly mode: number;
-  readonly uid: number;
-  readonly gid: number;
-  /** Of a regular file, holes included. */
-  readonly size: number;
-  readonly mtime: Time;
-  /** Target of a link. */
-  readonly link: Buffer;
-  readonly xattrs: readonly Xattr[];
-  /** POSIX ACLs in words (SCHILY.acl.access and .default), where the archive has them. */
-  readonly acls: { readonly access?: string; readonly default?: string };
-  /** Of a device. */
-  readonly major: number;
-  readonly minor: number;
-  /** Where its header begins. */
-  readonly offset: number;
-  /** The content, once, before the next member is asked for; what is not read is passed over. */
-  readonly content: () => AsyncGenerator<Piece>;
-};
+const LARGEST_FILLING = 64 << 20;
 
 type Description = {
   pax: readonly PaxRecord[];
@@ -49,23 +20,32 @@ type Description = {
   longLink?: Buffer;
 };
 
-type Content = { readonly stored: number; readonly sparse: Sparse | undefined };
-
 /**
- * The members of the archive in `chunks`, each of which must stay as it is until the next one is asked for. Ends behind the archive's end
- * mark, having read the stream to its end. Fails with archive.damaged, naming byte and member.
+ * The members of the archive in `chunks`, each of which must stay as it is until the next one is asked for. Ends behind
+ * the archive's end mark, having read the stream to its end. Fails with archive.damaged, naming byte and member.
  */
 export async function* readTar(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Member> {
   const reader = byteReader(chunks);
   const globals = new Map<string, Buffer>();
-  for (;;) {
-    const found = await nextMember(reader, globals);
-    if (found === undefined) break;
-    yield found.member;
-    await found.finish();
+  try {
+    for (;;) {
+      const found = await nextMember(reader, globals);
+      if (found === undefined) break;
+      yield found.member;
+      await found.finish();
+    }
+    await drain(reader);
+  } finally {
+    // Whoever stops in the middle stops the decompressor too.
+    await reader.close();
   }
-  // A compressor's own checksum stands at the end of its stream.
-  while ((await reader.piece(1 << 20)).length > 0);
+}
+
+/** A compressor's own checksum stands at the end of its stream; nobody fills up a tape with more than this. */
+async function drain(reader: ByteReader): Promise<void> {
+  const end = reader.position();
+  while ((await reader.piece(LARGEST_FILLING)).length > 0)
+    if (reader.position() - end > LARGEST_FILLING) throw damaged("more than 64 MiB follow its end mark", end);
 }
 
 type Found = { readonly member: Member; readonly finish: () => Promise<void> };
@@ -179,7 +159,7 @@ async function memberOf(
   const type = typeOf(header, name);
   const stored = type === "hardlink" ? 0 : (paxNumber(records, "size") ?? header.size);
   if (stored < 0) throw new BadHeader("its size is negative");
-  const { content, sparse } = await contentOf(type, header, block, records, stored, reader);
+  const content = await contentOf(type, header, block, records, stored, reader);
   const { body, finish } = openContent(content, offset, name, reader);
   const owner = (key: "uid" | "gid"): number => paxNumber(records, key) ?? header[key];
   return {
@@ -189,7 +169,7 @@ async function memberOf(
       mode: header.mode & 0o7777,
       uid: owner("uid"),
       gid: owner("gid"),
-      size: type === "file" ? (sparse?.size ?? stored) : 0,
+      size: type === "file" ? (content.sparse?.size ?? stored) : 0,
       mtime: paxTime(records, "mtime") ?? { seconds: header.mtime, nanoseconds: 0 },
       link,
       xattrs: paxXattrs(records),
@@ -219,53 +199,6 @@ function aclsOf(records: readonly PaxRecord[]): Member["acls"] {
     ...(inherited === undefined ? {} : { default: inherited }),
   };
 }
-
-async function contentOf(
-  type: MemberType,
-  header: TarHeader,
-  block: Buffer,
-  records: readonly PaxRecord[],
-  stored: number,
-  reader: ByteReader,
-): Promise<{ content: Content; sparse: Sparse | undefined }> {
-  if (type !== "file") return { content: { stored, sparse: undefined }, sparse: undefined };
-  const before = reader.position();
-  const sparse =
-    header.type === "S" ? await readOldSparse(block, reader) : await readPaxSparse(records, reader);
-  // The map of format 1.0 is part of what is stored; the extra blocks of the old one are not.
-  const left = header.type === "S" ? stored : stored - (reader.position() - before);
-  if (sparse !== undefined) checkSparse(sparse, left);
-  return { content: { stored: left, sparse }, sparse };
-}
-
-/** The content as pieces, and what passes over the rest of it and its padding. */
-function openContent({ stored, sparse }: Content, offset: number, name: Buffer, reader: ByteReader) {
-  let left = stored;
-  const next = async (most: number): Promise<Buffer> => {
-    const bytes = await reader.piece(Math.min(most, left));
-    if (bytes.length === 0) throw damaged("it is cut short within a file", offset, name);
-    left -= bytes.length;
-    return bytes;
-  };
-  const whole: readonly Extent[] = [{ offset: 0, length: stored }];
-  async function* body(): AsyncGenerator<Piece> {
-    for (const extent of sparse?.extents ?? whole)
-      for (let at = extent.offset; at < extent.offset + extent.length; ) {
-        const bytes = await next(extent.offset + extent.length - at);
-        yield { at, bytes };
-        at += bytes.length;
-      }
-  }
-  const finish = async (): Promise<void> => {
-    while (left > 0) await next(1 << 20);
-    // The padding is there with the last block; only the map of format 1.0 lies before it, in whole blocks.
-    if ((await reader.skip(padding(stored))) < padding(stored))
-      throw damaged("it is cut short within a file", offset, name);
-  };
-  return { body, finish };
-}
-
-const padding = (size: number): number => (BLOCK - (size % BLOCK)) % BLOCK;
 
 async function skipBody(size: number, reader: ByteReader): Promise<void> {
   if ((await reader.skip(size)) < size) throw new BadHeader("it is cut short");

@@ -1,7 +1,7 @@
 /** What of an archive is unpacked, as data: a template's rules here, a backup's where backups are restored. */
 import type { Xattr } from "../../kernel/xattr.ts";
 import { mapAcl } from "./acl.ts";
-import type { Member } from "./tar-reader.ts";
+import type { Member } from "./member.ts";
 
 export type UnpackPolicy = {
   /** A copy of its own for each name, or names of one file. */

@@ -3,15 +3,16 @@
  * read or linked outside of that directory (tree-cursor.ts enters no link), limits hold before bytes are written, and
  * what policy leaves out is counted. A failure leaves a half-filled directory, which is the caller's to remove.
  */
+import { lstatSync } from "node:fs";
 import { asBerthError, BerthError, describeErrno, errnoOf } from "../../base/errors.ts";
 import { setTime } from "../../kernel/inode.ts";
 import { setXattr, type Xattr } from "../../kernel/xattr.ts";
 import { copyLinked } from "./copy-linked.ts";
 import { quoteName, refused } from "./damaged.ts";
+import type { Member } from "./member.ts";
 import { memberPath, pathKey } from "./member-path.ts";
 import { applyMetadata, attributesOf } from "./metadata.ts";
 import { makeDirectory, makeFile, makeLink, placeNode } from "./place.ts";
-import type { Member } from "./tar-reader.ts";
 import { type TreeCursor, treeCursor } from "./tree-cursor.ts";
 import type { UnpackLimits, UnpackPolicy } from "./unpack-policy.ts";
 
@@ -67,8 +68,7 @@ export async function unpack(
   };
   try {
     for await (const member of members) await named(member, () => place(member, state));
-    for (const late of state.late.reverse())
-      await named(late.member, async () => finishDirectory(late, state));
+    for (const late of state.late) await named(late.member, async () => finishDirectory(late, state));
   } finally {
     cursor.close();
     sources.close();
@@ -151,7 +151,8 @@ function leaveOut(parts: readonly Buffer[], state: Unpacking): void {
 /** Filling a directory changes its time; an ACL that is inherited comes when there is nobody left to inherit it. */
 function finishDirectory({ member, parts, xattrs }: LateDirectory, { cursor }: Unpacking): void {
   const path = cursor.at(parts.slice(0, -1), parts.at(-1) ?? Buffer.from("."), false);
-  if (path === undefined) return;
+  // Something else may have taken its place.
+  if (path === undefined || !lstatSync(path).isDirectory()) return;
   for (const xattr of xattrs) setXattr(path, xattr);
   setTime(path, member.mtime.seconds, member.mtime.nanoseconds);
 }

@@ -17,7 +17,7 @@ import { errnoOf } from "../../base/errors.ts";
 import type { Progress } from "../../base/progress.ts";
 import { xattrsOf } from "../../kernel/xattr.ts";
 import { dataOf } from "../archive/file-data.ts";
-import type { Member, MemberType, Piece } from "../archive/tar-reader.ts";
+import type { Member, MemberType, Piece } from "../archive/member.ts";
 
 const NOWHERE = Buffer.alloc(0);
 

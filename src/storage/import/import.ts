@@ -1,47 +1,23 @@
 /** Importing a template: copied privately, verified, unpacked under rules, looked at, made a guest, published. */
 import { mkdirSync, realpathSync, renameSync, rmdirSync, statSync } from "node:fs";
+import { resolve } from "node:path";
 import { asBerthError, BerthError } from "../../base/errors.ts";
 import { templatesDir } from "../../base/paths.ts";
 import { type Progress, silent } from "../../base/progress.ts";
-import { type Member, readTar } from "../archive/tar-reader.ts";
 import { type Unpacked, unpack } from "../archive/unpack.ts";
-import { templatePolicy, type UnpackLimits } from "../archive/unpack-policy.ts";
+import { templatePolicy } from "../archive/unpack-policy.ts";
 import { publishTree, type TreeFacts } from "../build.ts";
 import { openStaging, type Staging, sweepBuilds } from "../staging.ts";
 import { checkTemplateName, type Template, type TemplateOrigin, templateNames } from "../templates.ts";
 import { withTree } from "../tree.ts";
+import { fromArchive, type Opened } from "./archive-source.ts";
 import { directoryMembers } from "./directory.ts";
 import { architectureOf, releaseOf } from "./facts.ts";
-import { type ImageMetadata, metadataOf, parseImageMetadata } from "./incus.ts";
+import type { ImageMetadata } from "./incus.ts";
 import { findLayout, type ImportFormat, type Layout } from "./layout.ts";
 import { importLimits } from "./limits.ts";
-import { type Packing, packingOf } from "./packing.ts";
 import { polishImported } from "./polish-import.ts";
-import { type Spool, spool } from "./spool.ts";
-import { unpackedStream } from "./unpacked-stream.ts";
-import { checkSha256, checkSignature } from "./verify.ts";
-
-export type ImportRequest = {
-  readonly name: string;
-  /** A file, a directory, or "-" for stdin. */
-  readonly source: string;
-  readonly format?: ImportFormat;
-  /** 64 hex digits that the file, or an Incus image's two files together, must have. */
-  readonly sha256?: string;
-  /** A detached OpenPGP signature of the file, and the keys that are trusted. */
-  readonly signature?: { readonly file: string; readonly keyring: string };
-  /** The metadata of an Incus image in two files. */
-  readonly metadata?: string;
-  /** What the image is for, where neither it nor its programs say. */
-  readonly arch?: string;
-  /** The id that root has in it. */
-  readonly uidBase?: number;
-  readonly maxSize?: number;
-  readonly maxEntries?: number;
-  readonly polish?: boolean;
-  /** Whether a name that exists may move on to the new template; the old one stays for its containers. */
-  readonly replace?: boolean;
-};
+import type { ImportRequest } from "./request.ts";
 
 /** Imports a template and gives it its name. A failure or an abort leaves nothing behind. */
 export async function importTemplate(request: ImportRequest, progress: Progress = silent): Promise<Template> {
@@ -50,7 +26,14 @@ export async function importTemplate(request: ImportRequest, progress: Progress 
   const staging = openStaging();
   try {
     const facts = await fill(request, staging, progress);
-    return await publishTree(staging, facts, progress);
+    const began = new Date().toISOString();
+    const template = await publishTree(staging, facts, progress);
+    if (template.metadata.built < began)
+      progress.emit({
+        type: "note",
+        text: `the very same tree is here already, and keeps what is known of it (${template.names.join(", ")})`,
+      });
+    return template;
   } catch (error) {
     if (progress.signal.aborted)
       throw new BerthError("template.build-failed", `importing ${request.name} was interrupted`, "", error);
@@ -99,88 +82,18 @@ async function fill(request: ImportRequest, staging: Staging, progress: Progress
   } finally {
     close();
   }
-  const layout = withTree(unpacked, (tree) => findLayout(tree, request.format ?? "auto"));
+  const layout = withTree(unpacked, (tree) => findLayout(tree, layoutOf(request)));
   moveRoot(unpacked, layout, staging);
   return describe(request, origin, layout.metadata ?? metadata, staging, progress);
 }
 
-type Opened = {
-  readonly members: AsyncIterable<Member>;
-  readonly origin: TemplateOrigin;
-  /** Of an image in two files. */
-  readonly metadata: ImageMetadata | undefined;
-  readonly close: () => void;
-};
-
 function fromDirectory({ source }: ImportRequest, progress: Progress): Opened {
   return {
     members: directoryMembers(source, progress),
-    origin: { source: realpathSync(source), format: "directory" },
+    origin: { source: resolve(source), format: "directory" },
     metadata: undefined,
     close: () => {},
   };
-}
-
-/** The members of a file, of which nothing is unpacked before it has been verified. */
-async function fromArchive(
-  request: ImportRequest,
-  staging: Staging,
-  limits: UnpackLimits,
-  progress: Progress,
-): Promise<Opened> {
-  const { source } = request;
-  const files: Spool[] = [];
-  const open = async (path: string, after?: Bun.CryptoHasher) => {
-    const file = await spool(path, staging, limits, progress, after);
-    files.push(file);
-    return file;
-  };
-  const close = (): void => {
-    for (const file of files.splice(0)) file.close();
-  };
-  try {
-    const about = request.metadata === undefined ? undefined : await open(request.metadata);
-    const archive = await open(source, about?.hasher);
-    if (request.sha256 !== undefined) checkSha256(source, archive, request.sha256);
-    const { signature } = request;
-    const signedBy =
-      signature === undefined
-        ? undefined
-        : await checkSignature(source, archive, await open(signature.file), await open(signature.keyring));
-    const packing = packingOf(archive.fd, source);
-    const metadata = about === undefined ? undefined : await readMetadata(about, request, limits, progress);
-    return {
-      members: readTar(unpackedStream(archive, packing, limits, progress)),
-      origin: {
-        source: source === "-" ? source : realpathSync(source),
-        format: describePacking(packing),
-        sha256: archive.sha256,
-        ...(signedBy === undefined ? {} : { signedBy }),
-      },
-      metadata,
-      close,
-    };
-  } catch (error) {
-    close();
-    throw error;
-  }
-}
-
-async function readMetadata(
-  file: Spool,
-  { metadata: source = "" }: ImportRequest,
-  limits: UnpackLimits,
-  progress: Progress,
-): Promise<ImageMetadata | undefined> {
-  const text = await metadataOf(readTar(unpackedStream(file, packingOf(file.fd, source), limits, progress)));
-  // LXC's own images have one without metadata.yaml, which says nothing that is used here.
-  if (text === undefined)
-    progress.emit({ type: "note", text: `${source} has no metadata.yaml: nothing of it is used` });
-  return text === undefined ? undefined : parseImageMetadata(text);
-}
-
-function describePacking({ kind, compression }: Packing): string {
-  return compression === undefined ? kind : `${kind} (${compression})`;
 }
 
 function tellLeftOut({ nodes, copies, attributes }: Unpacked, { emit }: Progress): void {
@@ -192,6 +105,11 @@ function tellLeftOut({ nodes, copies, attributes }: Unpacked, { emit }: Progress
   if (copies > 0) emit({ type: "note", text: `${copies} hard links became copies` });
   if (attributes > 0)
     emit({ type: "note", text: `${attributes} extended attributes left out that mean nothing in a guest` });
+}
+
+/** An Incus image in two files has its root file system as any tar has. */
+function layoutOf({ format = "auto", metadata }: ImportRequest): ImportFormat {
+  return metadata === undefined ? format : "auto";
 }
 
 /** What is not the root file system (an image's metadata and templates) stays behind and goes with the staging directory. */

@@ -4,7 +4,7 @@
  */
 import { parse } from "yaml";
 import { refused } from "../archive/damaged.ts";
-import type { Member } from "../archive/tar-reader.ts";
+import type { Member } from "../archive/member.ts";
 
 /** Ours are 2 KiB; a larger one is made to fill memory. */
 export const LARGEST_METADATA = 1 << 20;
@@ -32,7 +32,7 @@ export function parseImageMetadata(text: string): ImageMetadata {
 function parseYaml(text: string): unknown {
   try {
     // No alias: a few of them can say gigabytes.
-    return parse(text, { maxAliasCount: 0, logLevel: "silent" });
+    return parse(text, { maxAliasCount: 0, logLevel: "error" });
   } catch {
     return undefined;
   }

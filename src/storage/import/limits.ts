@@ -9,7 +9,11 @@ export const defaultLimits = { size: 64 * 2 ** 30, entries: 1_000_000 } as const
 const KEPT_FREE = 1 / 20;
 
 /** The limits of an import into `dir`. File systems without inode tables report none free, and have enough. */
-export function importLimits(dir: string, size?: number, entries?: number): UnpackLimits {
+export function importLimits(
+  dir: string,
+  size: number | undefined,
+  entries: number | undefined,
+): UnpackLimits {
   const { bavail, bsize, blocks, files, ffree } = statfsSync(dir);
   const inodes = files === 0 ? Number.POSITIVE_INFINITY : Math.floor(ffree * (1 - KEPT_FREE));
   return {

@@ -2,7 +2,8 @@
  * A private copy of what is imported. It is read once, hashed on the way, into a file that has no name any more: what
  * was verified is what is unpacked, whoever may write to the original meanwhile. A pipe becomes a file by it too.
  */
-import { closeSync, constants, createReadStream, fstatSync, openSync, unlinkSync, writeSync } from "node:fs";
+import { closeSync, constants, fstatSync, openSync, unlinkSync, writeSync } from "node:fs";
+import { isatty } from "node:tty";
 import { BerthError } from "../../base/errors.ts";
 import type { Progress } from "../../base/progress.ts";
 import { formatSize } from "../../base/units.ts";
@@ -21,7 +22,7 @@ export type Spool = {
   readonly close: () => void;
 };
 
-const CHUNK = 1 << 20;
+const TELL_EACH = 64 << 20;
 
 /** Copies `source` (a path, or "-" for stdin). `after` is a hash to go on with. */
 export async function spool(
@@ -33,43 +34,71 @@ export async function spool(
 ): Promise<Spool & { readonly combined: string | undefined }> {
   const hasher = new Bun.CryptoHasher("sha256");
   const combined = after?.copy();
-  const input = openSource(source);
   const path = `${staging.temporary}/source`;
   const output = openSync(path, "wx", 0o644);
+  const fd = openSync(path, constants.O_RDONLY);
   try {
-    const fd = openSync(path, constants.O_RDONLY);
     unlinkSync(path);
-    const total = fstatSync(input).isFile() ? fstatSync(input).size : undefined;
     let size = 0;
-    let told = 0;
-    for await (const chunk of createReadStream("", { fd: input, highWaterMark: CHUNK, autoClose: false })) {
-      const bytes = chunk as Buffer;
+    for await (const bytes of readSource(source, progress)) {
       size += bytes.length;
       checkSize(source, size, limits);
       hasher.update(bytes);
       combined?.update(bytes);
       for (let done = 0; done < bytes.length; ) done += writeSync(output, bytes, done);
-      progress.signal.throwIfAborted();
-      if (size - told >= 16 * CHUNK) {
-        told = size;
-        progress.emit({ type: "advance", label: "reading it", done: size, total, unit: "bytes" });
-      }
     }
     const state = hasher.copy();
     return {
       ...{ fd, size, sha256: hasher.digest("hex"), hasher: state, close: () => closeSync(fd) },
       combined: combined?.digest("hex"),
     };
+  } catch (error) {
+    closeSync(fd);
+    throw error;
   } finally {
     closeSync(output);
-    if (input !== 0) closeSync(input);
+  }
+}
+
+/** The file's bytes; Ctrl-C ends it while it waits for more, too. */
+async function* readSource(source: string, { emit, signal }: Progress): AsyncGenerator<Uint8Array> {
+  const fd = openSource(source);
+  const stat = fstatSync(fd);
+  const total = stat.isFile() ? stat.size : undefined;
+  let done = 0;
+  let told = 0;
+  const reader = Bun.file(fd).stream().getReader();
+  // Waiting for a pipe must not outlast Ctrl-C.
+  const aborted = new Promise<never>((_, reject) => {
+    signal.addEventListener("abort", () => reject(signal.reason), { once: true });
+  });
+  aborted.catch(() => {});
+  try {
+    for (;;) {
+      signal.throwIfAborted();
+      const { value: bytes, done: ended } = await Promise.race([reader.read(), aborted]);
+      if (ended) return;
+      done += bytes.length;
+      yield bytes;
+      if (done - told < TELL_EACH) continue;
+      told = done;
+      emit({ type: "advance", label: "reading it", done, total, unit: "bytes" });
+    }
+  } finally {
+    await reader.cancel();
+    if (fd !== 0) closeSync(fd);
   }
 }
 
 /** A regular file or a pipe, opened once. */
 function openSource(source: string): number {
-  if (source === "-") return 0;
-  // Not blocking on a fifo that nobody writes to would read it as empty; opening waits, and Ctrl-C ends it.
+  if (source === "-" && !isatty(0)) return 0;
+  if (source === "-")
+    throw new BerthError(
+      "usage.bad-argument",
+      "stdin is a terminal, not an archive",
+      "pipe one in, or name a file",
+    );
   const fd = openSync(source, constants.O_RDONLY | constants.O_NOCTTY);
   const stat = fstatSync(fd);
   if (stat.isFile() || stat.isFIFO()) return fd;
