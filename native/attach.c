@@ -49,6 +49,8 @@ static int parse_option(struct attach *a, const char *name, char *value)
 		a->user_spec = value;
 	} else if (strcmp(name, "--cwd") == 0) {
 		a->cwd = value;
+	} else if (strcmp(name, "--program") == 0) {
+		a->program = value;
 	} else if (strcmp(name, "--env") == 0) {
 		if (value[0] == '=' || !strchr(value, '='))
 			return usage("--env wants KEY=VALUE, not ", value);
@@ -239,7 +241,8 @@ static int parse_namespaces(struct attach *a)
 			return fail_with(EINVAL, "plan", "unknown namespace %s", r->args[i].data);
 		a->namespaces |= known[k].flag;
 	}
-	if (!(a->namespaces & CLONE_NEWNS))
+	/* The guest's own programs run in nothing less; a program of the host's may, to see what a layer is good for. */
+	if (!(a->namespaces & CLONE_NEWNS) && !a->program)
 		return fail_with(EINVAL, "plan", "no mnt namespace to enter");
 	return 0;
 }
@@ -268,6 +271,18 @@ static int find_time_namespace(struct attach *a)
 	return 0;
 }
 
+/* A program of the host's for the guest: in there it has no path, and is a copy that nobody can write to. */
+static int copy_program(struct attach *a)
+{
+	if (!a->program)
+		return 0;
+	cleanup_fd int fd = open(a->program, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return fail("program", "%s", a->program);
+	a->program_fd = sealed_copy(fd, "berth-program");
+	return a->program_fd < 0 ? -1 : 0;
+}
+
 /* --- all of it --- */
 
 static int prepare(struct attach *a, int argc, char **argv)
@@ -281,6 +296,8 @@ static int prepare(struct attach *a, int argc, char **argv)
 		return fail("usage", "memory");
 	if (parse_options(a, argc, argv) < 0)
 		return -1;
+	if (a->script >= 0 && a->program)
+		return fail_with(EINVAL, "usage", "--script-fd and --program go one at a time");
 	cleanup_fd int rundir = open(a->rundir, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (rundir < 0)
 		return fail("record", errno == ENOENT ? "the guest is not running" : "%s", a->rundir);
@@ -290,7 +307,7 @@ static int prepare(struct attach *a, int argc, char **argv)
 		return -1;
 	if (a->script >= 0 && attach_script(a) < 0)
 		return -1;
-	if (find_time_namespace(a) < 0 || plan_stdio(a) < 0 || make_pipes(a) < 0)
+	if (copy_program(a) < 0 || find_time_namespace(a) < 0 || plan_stdio(a) < 0 || make_pipes(a) < 0)
 		return -1;
 	for (int fd = 0; fd < 3; fd++)
 		if (a->stdio[fd] == STDIO_PASS && open_up_pipe(fd, fd) < 0)
@@ -328,6 +345,7 @@ int attach_main(int argc, char **argv)
 		.report = {-1, -1},
 		.master = -1,
 		.slave = -1,
+		.program_fd = -1,
 	};
 	int status = prepare(&a, argc, argv) < 0 ? -1 : run(&a);
 	terminal_restore(&a.terminal);

@@ -35,7 +35,7 @@ struct report {
 };
 
 struct attach {
-	const char *user_spec, *cwd, *rundir;
+	const char *user_spec, *cwd, *rundir, *program;
 	enum tty_mode tty;
 	int status_fd;
 	int script; /* a file for the command to read, -1 for none */
@@ -59,6 +59,7 @@ struct attach {
 	pid_t worker;
 	struct user user;
 	int master, slave;
+	int program_fd; /* sealed copy of --program, or -1 */
 };
 
 /* attach_script.c: puts a copy in the place of the file a->script, which the guest may only read. */

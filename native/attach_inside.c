@@ -99,22 +99,30 @@ static void report_failure(int fd)
 		_exit(EXIT_FAILED); /* nobody listens any more */
 }
 
-/* fds 0 to 2 are the command's, 3 (returned) the report, 4 the script if there is one; nothing else of the host stays open, so that no path that the
- * guest controls (--cwd, PATH, /proc/self/fd) leads to it. */
+enum { REPORT_FD = 3, PROGRAM_FD = SCRIPT_FD };
+
+/* fds 0 to 2 are the command's, 3 (returned) the report, 4 the script or a program to run if there is one; nothing else of the host
+ * stays open, so that no path that the guest controls (--cwd, PATH, /proc/self/fd) leads to it. */
 static int settle_fds(const struct attach *a)
 {
+	cleanup_fd int program = a->program_fd < 0 ? -1 : fcntl(a->program_fd, F_DUPFD_CLOEXEC, PROGRAM_FD + 1);
+	if (a->program_fd >= 0 && program < 0)
+		return fail("stdio", "program");
 	for (int fd = 0; fd < 3; fd++) {
 		int from = a->stdio[fd] == STDIO_PTY ? a->slave : a->stdio[fd] == STDIO_RELAY ? a->inner[fd] : fd;
 		if (from != fd && dup2(from, fd) < 0)
 			return fail("stdio", "fd %d", fd);
 	}
-	if (a->report[1] != 3 && dup3(a->report[1], 3, O_CLOEXEC) < 0)
+	if (a->report[1] != REPORT_FD && dup3(a->report[1], REPORT_FD, O_CLOEXEC) < 0)
 		return fail("stdio", "report");
 	if (a->script >= 0 && dup2(a->script, SCRIPT_FD) < 0)
 		return fail("stdio", "script");
-	if (close_range(a->script >= 0 ? SCRIPT_FD + 1 : SCRIPT_FD, ~0U, 0) < 0)
+	if (program >= 0 && dup3(program, PROGRAM_FD, O_CLOEXEC) < 0)
+		return fail("stdio", "program");
+	if (close_range(a->script >= 0 || program >= 0 ? SCRIPT_FD + 1 : SCRIPT_FD, ~0U, 0) < 0)
 		return fail("close-fds", "close_range");
-	return 3;
+	program = -1; /* closed with the others */
+	return REPORT_FD;
 }
 
 static int put_env(char **env, size_t *count, char *entry)
@@ -232,7 +240,10 @@ static _Noreturn void command(const struct attach *a)
 {
 	int report = a->report[1];
 	if (prepare_command(a, &report) == 0) {
-		execvp(a->argv[0], a->argv);
+		if (a->program_fd >= 0)
+			(void)fexecve(PROGRAM_FD, a->argv, environ);
+		else
+			execvp(a->argv[0], a->argv);
 		fail("exec", "%s", a->argv[0]);
 		report_failure(report);
 		_exit(failure.err == ENOENT ? EXIT_NOT_FOUND : EXIT_NOT_EXECUTABLE);
@@ -244,21 +255,15 @@ static _Noreturn void command(const struct attach *a)
 /* --- the worker: on its way in --- */
 
 /* Asked for while /proc still is the host's: in the guest a file of its own could lie over it and take the label in vain.
- * The clone inherits it. The record is struck out so that confine_apply does not ask again. */
-static int apparmor_on_exec(struct plan *plan)
+ * The clone inherits it. A record is struck out so that confine_apply does not ask again. */
+static int labels_on_exec(struct plan *plan)
 {
 	for (uint32_t i = 0; i < plan->count; i++) {
 		struct plan_record *r = &plan->records[i];
-		char text[600];
-		if (r->op != OP_APPARMOR)
+		if (r->op != OP_APPARMOR && r->op != OP_SELINUX)
 			continue;
-		int n = snprintf(text, sizeof text, "exec %s", r->args[0].data);
-		if (n < 0 || (size_t)n >= sizeof text)
-			return fail_with(ENAMETOOLONG, "apparmor", "%.200s", r->args[0].data);
-		/* The second name is that of kernels before 5.8. */
-		if (write_file_at(AT_FDCWD, "/proc/thread-self/attr/apparmor/exec", text) < 0 &&
-		    (errno != ENOENT || write_file_at(AT_FDCWD, "/proc/thread-self/attr/exec", text) < 0))
-			return fail("apparmor", "profile %s", r->args[0].data);
+		if (confine_label(r) < 0)
+			return -1;
 		r->op = 0;
 	}
 	return 0;
@@ -269,12 +274,12 @@ static int enter_guest(struct attach *a)
 	/* From here until exec nobody in the guest may look into us by /proc or ptrace. */
 	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
 		return fail("dumpable", "prctl");
-	if (join_v1(&a->plan) < 0 || confine_limits(&a->plan, getpid()) < 0 || apparmor_on_exec(&a->plan) < 0)
+	if (join_v1(&a->plan) < 0 || confine_limits(&a->plan, getpid()) < 0 || labels_on_exec(&a->plan) < 0)
 		return -1;
 	/* An empty session keyring: keys of the operator's session stay outside. */
 	if (syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL) < 0 && errno != ENOSYS)
 		return fail("keyring", "session keyring");
-	if (setns(a->pidfd, a->namespaces) < 0)
+	if (a->namespaces != 0 && setns(a->pidfd, a->namespaces) < 0)
 		return errno == ESRCH ? fail("setns", "the guest's init has ended") : fail("setns", "the guest's namespaces");
 	if (setgroups(0, NULL) < 0 || setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0)
 		return fail("setns", "becoming the guest's root");

@@ -49,11 +49,18 @@ static int die_with_launcher(void)
 	return prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 ? fail("child", "PR_SET_PDEATHSIG") : 0;
 }
 
+/* Until the exec nobody may look into this process by /proc or ptrace: it is the launcher's image. The exec undoes it, and
+ * so does a change of ids. */
+static int hide(void)
+{
+	return prctl(PR_SET_DUMPABLE, 0) < 0 ? fail("child", "PR_SET_DUMPABLE") : 0;
+}
+
 static int take_ids(void)
 {
 	if (setgroups(0, NULL) < 0 || setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0)
 		return fail("ids", "becoming the guest's root");
-	return die_with_launcher();
+	return die_with_launcher() < 0 ? -1 : hide();
 }
 
 static int enter_namespaces(const struct plan *p, uint64_t namespaces)
@@ -173,7 +180,7 @@ static int exec_init(const struct plan *p)
 
 void child_main(const struct plan *p, uint64_t namespaces, int sock)
 {
-	if (die_with_launcher() < 0)
+	if (die_with_launcher() < 0 || hide() < 0)
 		report_failure(sock);
 	/* Nothing of the launcher's but the status fd (for traces) and the socket. */
 	if ((sock > 3 && close_range(3, (unsigned)sock - 1, 0) < 0) || close_range((unsigned)sock + 1, ~0U, 0) < 0) {

@@ -6,6 +6,7 @@
 #include <linux/capability.h>
 #include <linux/close_range.h>
 #include <linux/filter.h>
+#include <linux/magic.h>
 #include <linux/seccomp.h>
 #include <signal.h>
 #include <stdio.h>
@@ -13,6 +14,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "sys.h"
@@ -39,16 +41,32 @@ int confine_fds(int lowest)
 	return 0;
 }
 
-static int apparmor(const char *profile)
+/* Writes to a file of procfs and to nothing that was put in its place (CVE-2019-16884, CVE-2025-52881). */
+static int write_proc(const char *path, const char *text)
+{
+	cleanup_fd int fd = open(path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
+	struct statfs fs;
+	if (fd < 0 || fstatfs(fd, &fs) < 0)
+		return -1;
+	if (fs.f_type != PROC_SUPER_MAGIC) {
+		errno = EXDEV;
+		return -1;
+	}
+	return write_all(fd, text, strlen(text));
+}
+
+int confine_label(const struct plan_record *r)
 {
 	char text[600];
-	int n = snprintf(text, sizeof text, "exec %s", profile);
+	bool apparmor = r->op == OP_APPARMOR;
+	const char *step = apparmor ? "apparmor" : "selinux", *label = r->args[0].data;
+	int n = snprintf(text, sizeof text, "%s%s", apparmor ? "exec " : "", label);
 	if (n < 0 || (size_t)n >= sizeof text)
-		return fail_with(ENAMETOOLONG, "apparmor", "%s", profile);
-	/* The second name is that of kernels before 5.8. */
-	if (write_file_at(AT_FDCWD, "/proc/self/attr/apparmor/exec", text) < 0 &&
-	    (errno != ENOENT || write_file_at(AT_FDCWD, "/proc/self/attr/exec", text) < 0))
-		return fail("apparmor", "profile %s", profile);
+		return fail_with(ENAMETOOLONG, step, "%.200s", label);
+	/* The second name is SELinux's, and AppArmor's of kernels before 5.8. */
+	if ((!apparmor || write_proc("/proc/thread-self/attr/apparmor/exec", text) < 0) &&
+	    ((apparmor && errno != ENOENT) || write_proc("/proc/thread-self/attr/exec", text) < 0))
+		return fail(step, "%s", label);
 	return 0;
 }
 
@@ -81,13 +99,13 @@ static int capabilities(const struct plan_record *r)
 	return 0;
 }
 
-static int seccomp(const struct plan_arg *program)
+static int seccomp(const struct plan_arg *program, unsigned flags)
 {
 	size_t n = program->len / sizeof(struct sock_filter);
 	if (program->len % sizeof(struct sock_filter) != 0 || n == 0 || n > BPF_MAXINSNS)
 		return fail_with(EINVAL, "seccomp", "the program is not made of 1 to %d whole instructions", BPF_MAXINSNS);
 	struct sock_fprog fprog = {(unsigned short)n, (struct sock_filter *)(uintptr_t)program->data};
-	if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &fprog) < 0)
+	if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &fprog) < 0)
 		return fail("seccomp", "filter of %zu instructions", n);
 	return 0;
 }
@@ -97,12 +115,18 @@ int confine_apply(const struct plan *p)
 	const struct plan_record *r;
 	if (plan_find(p, OP_NO_NEW_PRIVS) && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		return fail("no-new-privs", "prctl");
-	if ((r = plan_find(p, OP_APPARMOR)) && apparmor(r->args[0].data) < 0)
-		return -1;
+	static const enum plan_op labels[] = {OP_APPARMOR, OP_SELINUX};
+	for (size_t i = 0; i < sizeof labels / sizeof labels[0]; i++)
+		if ((r = plan_find(p, labels[i])) && confine_label(r) < 0)
+			return -1;
 	if ((r = plan_find(p, OP_CAPS)) && capabilities(r) < 0)
 		return -1;
-	if ((r = plan_find(p, OP_SECCOMP)) && seccomp(&r->args[0]) < 0)
-		return -1;
+	for (uint32_t i = 0; i < p->count; i++) {
+		const struct plan_record *f = &p->records[i];
+		if ((f->op == OP_SECCOMP || f->op == OP_SECCOMP_LOG) &&
+		    seccomp(&f->args[0], f->op == OP_SECCOMP_LOG ? SECCOMP_FILTER_FLAG_LOG : 0) < 0)
+			return -1;
+	}
 	return 0;
 }
 

@@ -1,5 +1,5 @@
 /* confine.h - what is applied to a process last, before it execs the guest's program. Shared by start and attach.
- * Reads its records (CAPS NO_NEW_PRIVS SECCOMP APPARMOR) from a plan. Each returns 0 or -1 after fail(). */
+ * Reads its records (CAPS NO_NEW_PRIVS SECCOMP SECCOMP_LOG APPARMOR SELINUX) from a plan. Each returns 0 or -1 after fail(). */
 #ifndef BERTH_CONFINE_H
 #define BERTH_CONFINE_H
 
@@ -11,7 +11,9 @@
 int confine_reset(void);
 /* Marks every fd from lowest on close-on-exec. */
 int confine_fds(int lowest);
-/* Before the uid changes or in the new user namespace: no_new_privs, AppArmor exec label, bounding set (and the
+/* Asks for the label of an APPARMOR or SELINUX record at the next exec. */
+int confine_label(const struct plan_record *r);
+/* Before the uid changes or in the new user namespace: no_new_privs, label for exec, bounding set (and the
  * inheritable and ambient sets emptied), then seccomp as the very last thing. In that order. */
 int confine_apply(const struct plan *p);
 /* rlimits and oom_score_adj of another process, done by the host. */

@@ -53,6 +53,8 @@ int fs_guest(const struct plan *p, int root, int (*next)(void *), void *arg);
 int fs_open_device(const char *step, int root, const char *path, int flags, unsigned major, unsigned minor);
 
 /* fs_mask.c */
+/* A path below /proc or /sys must be a file of the kernel's and nothing that was put there (CVE-2025-52881). */
+int fs_check_kernel(const char *step, int fd, const char *path);
 struct masks {
 	int dir; /* the tmpfs over directories, -1 before the first */
 };

@@ -70,6 +70,8 @@ static int bind_self(const char *step, int root, const char *path, uint64_t set,
 	cleanup_fd int target = open_in_root(root, path, O_PATH, 0);
 	if (target < 0)
 		return errno == ENOENT && absent_is_fine ? 0 : fail(step, "%s", path);
+	if (fs_check_kernel(step, target, path) < 0)
+		return -1;
 	/* Recursive: what hangs below stays in sight; the flags go on the top alone. */
 	cleanup_fd int mnt = open_tree(target, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH | AT_RECURSIVE);
 	struct mount_attr attr = {.attr_set = flags.set, .propagation = MS_PRIVATE};
@@ -107,9 +109,8 @@ static int sysctl(int root, const struct plan_record *r)
 	if (n < 0 || (size_t)n >= sizeof path)
 		return fail_with(ENAMETOOLONG, "sysctl", "%s", r->args[0].data);
 	cleanup_fd int fd = open_in_root(root, path, O_WRONLY, 0);
-	struct statfs fs;
-	if (fd >= 0 && fstatfs(fd, &fs) == 0 && fs.f_type != PROC_SUPER_MAGIC)
-		return fail_with(EXDEV, "sysctl", "%s: not on procfs", path);
+	if (fd >= 0 && fs_check_kernel("sysctl", fd, path) < 0)
+		return -1;
 	if (fd < 0 || write(fd, r->args[1].data, r->args[1].len) != (ssize_t)r->args[1].len)
 		return must ? fail("sysctl", "%s = %s", r->args[0].data, r->args[1].data) : 0;
 	return 0;

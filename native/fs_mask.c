@@ -13,17 +13,16 @@
 
 #include "util.h"
 
-/* A path below /proc or /sys is a file of the kernel's and nothing that was put there. */
-static int check_kernel_file(int fd, const char *path)
+int fs_check_kernel(const char *step, int fd, const char *path)
 {
 	struct statfs fs;
 	if (fstatfs(fd, &fs) < 0)
-		return fail("mask", "%s", path);
+		return fail(step, "%s", path);
 	bool proc = strncmp(path, "/proc/", 6) == 0, sys = strncmp(path, "/sys/", 5) == 0;
 	bool right = proc  ? fs.f_type == PROC_SUPER_MAGIC
 		     : sys ? fs.f_type == SYSFS_MAGIC || fs.f_type == CGROUP_SUPER_MAGIC || fs.f_type == CGROUP2_SUPER_MAGIC
 			   : true;
-	return right ? 0 : fail_with(EXDEV, "mask", "%s: not on the file system it should be on", path);
+	return right ? 0 : fail_with(EXDEV, step, "%s: not on the file system it should be on", path);
 }
 
 /* The guest's own /dev/null: CRIU can dump a bind of it. */
@@ -36,10 +35,11 @@ static int file_mask(int root)
 	return fs_clone("mask", null, "", &ro, -1);
 }
 
-/* One empty tmpfs serves all directories: fewer file systems to dump. */
+/* One empty tmpfs serves all directories: fewer file systems to dump. Without limits it counts no blocks, and df leaves
+ * it out; a guest that makes it writable again fills its own memory, as with any tmpfs it mounts. */
 static int dir_mask(struct masks *m)
 {
-	static const struct plan_arg options[] = {{"source=mask", 11}, {"mode=0555", 9}, {"size=4k", 7}, {"nr_inodes=2", 11}};
+	static const struct plan_arg options[] = {{"source=mask", 11}, {"mode=0555", 9}, {"size=0", 6}, {"nr_inodes=0", 11}};
 	static const struct mount_flags same = {.set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC};
 	if (m->dir < 0)
 		return fs_make("mask", "tmpfs", options, sizeof options / sizeof options[0], same.set);
@@ -67,7 +67,7 @@ int fs_mask(int root, const char *path, struct masks *m)
 		return fail("mask", "%s", path);
 	if (S_ISLNK(st.st_mode))
 		return fail_with(ELOOP, "mask", "%s: it is a symbolic link in the guest", path);
-	if (check_kernel_file(target, path) < 0)
+	if (fs_check_kernel("mask", target, path) < 0)
 		return -1;
 	cleanup_fd int mnt = S_ISDIR(st.st_mode) ? dir_mask(m) : file_mask(root);
 	if (mnt < 0)

@@ -25,6 +25,7 @@ struct keeper {
 	uint64_t log_limit;
 	char **reboot;  /* NULL terminated, NULL for none */
 	char **cgroups; /* to remove at the end */
+	char **end_writes; /* file and text by turns, NULL terminated: written at the end */
 	char *oom_file;
 	bool oom_v1;
 };
@@ -44,6 +45,9 @@ struct console {
 	int log;
 	uint64_t log_size;
 	uint64_t reopen_at; /* after a hangup: when to look again, microseconds; 0: now */
+	uint64_t read_at;   /* after a flood: when to read again, microseconds; 0: now */
+	uint64_t credit;    /* bytes that may be read before that */
+	uint64_t credited;  /* when credit was last counted */
 };
 extern struct console console;
 /* Reads what there is. After a hangup the slave end is opened anew a little later. */

@@ -72,7 +72,8 @@ int keeper_prepare(struct keeper *k, const struct plan *p)
 	k->oom_v1 = oom && strcmp(oom->args[0].data, "v1") == 0;
 	k->reboot = copy_args(p, OP_REBOOT);
 	k->cgroups = copy_args(p, OP_CGROUP_REMOVE);
-	if (!k->name || !k->events || !k->log || !k->oom_file || !k->reboot || !k->cgroups)
+	k->end_writes = copy_args(p, OP_END_WRITE);
+	if (!k->name || !k->events || !k->log || !k->oom_file || !k->reboot || !k->cgroups || !k->end_writes)
 		return fail("keeper", "memory");
 	if (unlinkat(k->rundir, "exit", 0) < 0 && errno != ENOENT)
 		return fail("keeper", "RUNDIR/exit");
@@ -157,10 +158,16 @@ static uint64_t oom_count(struct keeper *k, struct oom *o)
 	return o->kills;
 }
 
+/* The sooner of two times of which 0 is never. */
+static uint64_t soonest(uint64_t a, uint64_t b)
+{
+	return a == 0 ? b : b == 0 || a < b ? a : b;
+}
+
 /* Milliseconds until the nearest of what is due, -1 for never. */
 static int timeout_until(uint64_t a, uint64_t b)
 {
-	uint64_t due = a == 0 ? b : b == 0 || a < b ? a : b, now = clock_us();
+	uint64_t due = soonest(a, b), now = clock_us();
 	if (due == 0)
 		return -1;
 	return due <= now ? 0 : (int)((due - now) / 1000) + 1;
@@ -180,19 +187,21 @@ static bool turn(struct keeper *k, struct oom *o, int watch)
 	struct pollfd fds[FIRST_CLIENT + KEEPER_CLIENTS] = {
 		[WATCH] = {watch, POLLIN, 0},
 		[CONTROL] = {k->control, POLLIN, 0},
-		[MASTER] = {console.reopen_at ? -1 : k->pty.master, (short)(POLLIN | (clients_stuck() ? POLLOUT : 0)), 0},
+		[MASTER] = {console.reopen_at || console.read_at ? -1 : k->pty.master, (short)(POLLIN | (clients_stuck() ? POLLOUT : 0)), 0},
 		[LISTEN] = {k->listen, POLLIN, 0},
 		[OOM] = {o->events ? o->fd : -1, o->events, 0},
 	};
 	for (int i = 0; i < KEEPER_CLIENTS; i++)
 		fds[FIRST_CLIENT + i] = (struct pollfd){clients[i].fd, client_events(&clients[i]), 0};
-	if (poll(fds, FIRST_CLIENT + KEEPER_CLIENTS, timeout_until(console.reopen_at, o->check_at)) < 0)
+	if (poll(fds, FIRST_CLIENT + KEEPER_CLIENTS, timeout_until(soonest(console.reopen_at, console.read_at), o->check_at)) < 0)
 		return false;
 	uint64_t now = clock_us();
 	if (console.reopen_at && now >= console.reopen_at)
 		console_reopen(k, now);
 	if (fds[CONTROL].revents)
 		caller_gone(k);
+	if (console.read_at && now >= console.read_at)
+		console.read_at = 0;
 	if (fds[MASTER].revents & (POLLIN | POLLHUP | POLLERR))
 		console_read(k);
 	if (fds[MASTER].revents & POLLOUT)

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -18,7 +19,7 @@
 #include "loop.h"
 #include "util.h"
 
-enum { LOCK_FD = 3 };
+enum { LOCK_FD = 3, EVENTS_LIMIT = 4 << 20 };
 
 static uint64_t milliseconds(void)
 {
@@ -41,6 +42,22 @@ static const char *json_text(const char *text, char *out, size_t size)
 	return out;
 }
 
+/* The file of events to append to. One that has grown to its limit is put aside as .1 in place of an older one, by whichever
+ * keeper comes first: the lock and the second look see to it that a fresh file is not. */
+static int open_events(const char *path)
+{
+	const int flags = O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
+	cleanup_fd int fd = open(path, flags, 0600);
+	struct stat st, now;
+	char old[4096];
+	if (fd < 0 || fstat(fd, &st) < 0 || st.st_size < EVENTS_LIMIT)
+		return take_fd(&fd);
+	int n = snprintf(old, sizeof old, "%s.1", path);
+	if (n > 0 && (size_t)n < sizeof old && flock(fd, LOCK_EX | LOCK_NB) == 0 && stat(path, &now) == 0 && now.st_ino == st.st_ino)
+		(void)rename(path, old);
+	return open(path, flags, 0600);
+}
+
 void end_event(const struct keeper *k, const char *event, const char *fields)
 {
 	char line[2048], name[256];
@@ -50,7 +67,7 @@ void end_event(const struct keeper *k, const char *event, const char *fields)
 			 (unsigned long long)milliseconds(), event, json_text(k->name, name, sizeof name), fields);
 	if (n < 0 || (size_t)n >= sizeof line)
 		return;
-	cleanup_fd int fd = open(k->events, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0600);
+	cleanup_fd int fd = open_events(k->events);
 	/* Nobody left to tell when this fails. */
 	if (fd >= 0)
 		(void)write_all(fd, line, (size_t)n);
@@ -151,6 +168,12 @@ bool end_release(struct keeper *k)
 {
 	if (!ours(k))
 		return false;
+	/* What is gone already (ENOENT) needs no writing. */
+	for (char **pair = k->end_writes; pair[0] && pair[1]; pair += 2)
+		if (write_file_at(AT_FDCWD, pair[0], pair[1]) < 0 && errno != ENOENT) {
+			(void)fail("keeper", "%s", pair[0]);
+			failure_event(k);
+		}
 	for (char **dir = k->cgroups; *dir; dir++)
 		if (cgroup_remove(*dir) < 0)
 			failure_event(k);

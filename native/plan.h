@@ -43,6 +43,7 @@ enum plan_op {
 	OP_CGROUP_KEEPER = 21, /* "v1"|"v2", directory: the keeper's. v2: it is born there; v1: entered after the clone */
 	OP_CGROUP_REMOVE = 22, /* directory tree that the keeper removes once the guest has ended */
 	OP_OOM_EVENTS = 23,    /* "v1"|"v2", file with an "oom_kill N" line (memory.oom_control, memory.events) */
+	OP_END_WRITE = 25,     /* file, text: written once by the keeper when the guest has ended, before CGROUP_REMOVE */
 	OP_DEVICE_BPF = 24,    /* cgroup v2 directory, program (binary, struct bpf_insn[]) */
 
 	/* The root file system: made by the host in a mount namespace of the keeper's own. "@ID/..." names a
@@ -79,8 +80,10 @@ enum plan_op {
 	OP_OOM_SCORE = 51,  /* oom_score_adj */
 	OP_CAPS = 52,       /* number of each capability that stays in the bounding set */
 	OP_NO_NEW_PRIVS = 53,
-	OP_SECCOMP = 54,    /* program (binary, struct sock_filter[]) */
+	OP_SECCOMP = 54,    /* program (binary, struct sock_filter[]); several are laid one over the other */
 	OP_APPARMOR = 55,   /* profile for exec */
+	OP_SELINUX = 57,    /* label for exec */
+	OP_SECCOMP_LOG = 56, /* as SECCOMP, and the kernel logs what this program refuses */
 
 	/* Network: done by the host between clone and exec. */
 	OP_VETH = 60,       /* host ifname, guest ifname, guest ifindex, guest MAC, host MAC, MTU ("" default), bridge ("" none) */
@@ -88,7 +91,7 @@ enum plan_op {
 	OP_ROUTE = 62,      /* guest ifname, gateway ("" none), "default" or destination/prefix */
 	OP_LINK_UP = 63,    /* guest ifname */
 
-	/* Attach only (RUNDIR/attach also holds NAME NAMESPACES ENV CAPS NO_NEW_PRIVS SECCOMP APPARMOR RLIMIT OOM_SCORE, CGROUP_JOIN for v1). */
+	/* Attach only (RUNDIR/attach also holds NAME NAMESPACES ENV CAPS NO_NEW_PRIVS SECCOMP SECCOMP_LOG APPARMOR SELINUX RLIMIT OOM_SCORE, CGROUP_JOIN for v1). */
 	OP_CGROUP_LIKE_INIT = 70, /* cgroup2 mount point, path below it that init's cgroup must start with */
 };
 

@@ -13,11 +13,14 @@
  * A name that libseccomp does not know is passed over and named on stderr ("unknown NAME"). A call newer than libseccomp
  * goes by number, nr:469: from 424 on all architectures share the numbers. Those get no conditions.
  *
+ * With --names it tells names instead: for each line "ARCH NUMBER" the call's name, or "-".
+ *
  * x32 calls come in as x86_64 with bit 30 set: without `arch x32` they are of a bad architecture.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -316,11 +319,21 @@ static int set_attributes(scmp_filter_ctx ctx, const struct policy *p)
 	return rc == 0 ? 0 : complain(0, "libseccomp refuses an attribute: %s", strerror(-rc));
 }
 
+/* 32-bit x86 has socketcall(2) and ipc(2), whose arguments lie in memory where a filter cannot see them. libseccomp would
+ * leave the conditions out and take the rule for all; no rule is better. The numbers are libseccomp's (seccomp-syscalls.h). */
+static bool is_multiplexed(const char *name)
+{
+	int nr = seccomp_syscall_resolve_name_arch(SCMP_ARCH_X86, name);
+	return (nr <= -100 && nr >= -120) || (nr <= -200 && nr >= -224);
+}
+
 static int add_named(scmp_filter_ctx ctx, const struct rule *r, const struct arch *arch)
 {
 	int nr = seccomp_syscall_resolve_name(r->name);
 	if (nr == __NR_SCMP_ERROR)
 		return 0; /* told about by report_unknown */
+	if (r->conditions > 0 && arch->token == SCMP_ARCH_X86 && is_multiplexed(r->name))
+		return 0;
 	int rc = seccomp_rule_add_array(ctx, r->action, nr, r->conditions, r->condition);
 	if (rc == -EDOM || rc == -EOPNOTSUPP || rc == 0)
 		return 0; /* not a call of this architecture */
@@ -473,11 +486,42 @@ static int emit(const struct policy *p, scmp_filter_ctx ctx)
 	return write_filter(filter, (size_t)head + tail);
 }
 
+/* The name of the call in a line "ARCH NUMBER", or "-". */
+static char *name_of(const char *line)
+{
+	char arch[16];
+	unsigned nr;
+	if (sscanf(line, "%15s %u", arch, &nr) != 2 || nr > INT_MAX)
+		return NULL;
+	for (size_t i = 0; i < ARCHS; i++) {
+		if (strcmp(known_archs[i].name, arch) != 0)
+			continue;
+		/* x32 calls are told as x86_64's with the bit set. */
+		uint32_t token = known_archs[i].token == SCMP_ARCH_X86_64 && (nr & X32_BIT) ? SCMP_ARCH_X32 : known_archs[i].token;
+		return seccomp_syscall_resolve_num_arch(token, (int)nr);
+	}
+	return NULL;
+}
+
+static int print_names(FILE *in)
+{
+	char *line = NULL;
+	size_t room = 0;
+	while (getline(&line, &room, in) >= 0) {
+		char *name = name_of(line);
+		puts(name ? name : "-");
+		free(name);
+	}
+	free(line);
+	return ferror(in) || fflush(stdout) != 0 ? complain(0, "names cannot be written") : 0;
+}
+
 int main(int argc, char **argv)
 {
-	(void)argv;
+	if (argc == 2 && strcmp(argv[1], "--names") == 0)
+		return print_names(stdin) < 0;
 	if (argc != 1) {
-		fputs("usage: berth-seccomp < POLICY > FILTER\n", stderr);
+		fputs("usage: berth-seccomp < POLICY > FILTER\n       berth-seccomp --names < CALLS > NAMES\n", stderr);
 		return 2;
 	}
 	struct policy p = {.rules = calloc(MAX_RULES, sizeof(struct rule))};

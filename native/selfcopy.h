@@ -7,4 +7,7 @@
  * close-on-exec get lost, but the two of keep (-1 for none) are made to stay. Returns 0 when this is the copy. */
 int self_copy(const int keep[2], int argc, char **argv);
 
+/* A copy in memory of an open program, which nobody can change. An fd, close-on-exec, or -1 after fail(). */
+int sealed_copy(int from, const char *name);
+
 #endif

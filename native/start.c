@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -103,6 +104,55 @@ static int read_plan(struct start *s)
 	return read_namespaces(s);
 }
 
+/* The effective user of whoever makes a user namespace owns it. All capabilities stay, and the real user does too. */
+static int act_as(uid_t uid)
+{
+	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct sets[2];
+	if (setresuid((uid_t)-1, uid, (uid_t)-1) < 0 || syscall(SYS_capget, &head, sets) < 0)
+		return -1;
+	sets[0].effective = sets[0].permitted;
+	sets[1].effective = sets[1].permitted;
+	return (int)syscall(SYS_capset, &head, sets);
+}
+
+/* What a guest uses of the kernel's counted things (inotify, fanotify, namespaces) is charged to the owner of its user
+ * namespace as well. That is its own root as the host knows it: owned by the host's root, all guests and the host would
+ * share one account, which any guest could empty. */
+static int own_namespace(const struct start *s, uid_t *owner)
+{
+	uint64_t first;
+	*owner = 0;
+	for (uint32_t i = 0; s->namespaces & CLONE_NEWUSER && i < s->plan.count; i++) {
+		const struct plan_record *r = &s->plan.records[i];
+		if (r->op != OP_IDMAP || strcmp(r->args[0].data, "u") != 0)
+			continue;
+		if (!plan_u64(&r->args[2], UINT32_MAX - 1, &first))
+			return fail_with(EINVAL, "idmap", "%s", r->args[2].data);
+		*owner = (uid_t)first;
+		return 0;
+	}
+	return 0;
+}
+
+static pid_t clone_owned_by(uid_t owner, struct clone_args *args, const struct plan *p, uint64_t namespaces, int sock)
+{
+	pid_t caller = getppid();
+	if (owner != 0 && act_as(owner) < 0)
+		return fail("clone", "acting as user %u", owner);
+	pid_t pid = sys_clone3(args);
+	if (pid == 0)
+		child_main(p, namespaces, sock);
+	if (pid < 0)
+		(void)fail("clone", "clone3");
+	if (owner == 0)
+		return pid;
+	/* A change of users makes the kernel forget on whom this process's life hangs. */
+	if (act_as(0) < 0 || prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) < 0 || prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != caller)
+		_exit(1);
+	return pid;
+}
+
 /* Into the guest's cgroups, clone, and out of them at once: the rules for the guest are not for the keeper. */
 static int clone_child(struct start *s)
 {
@@ -125,11 +175,9 @@ static int clone_child(struct start *s)
 		.exit_signal = SIGCHLD,
 		.cgroup = v2 >= 0 ? (uint64_t)v2 : 0,
 	};
-	pid_t pid = sys_clone3(&args);
-	if (pid == 0)
-		child_main(&s->plan, s->namespaces, theirs);
+	uid_t owner;
+	pid_t pid = own_namespace(s, &owner) < 0 ? -1 : clone_owned_by(owner, &args, &s->plan, s->namespaces, theirs);
 	if (pid < 0) {
-		(void)fail("clone", "clone3");
 		struct failure first = failure;
 		(void)cgroup_leave(&s->plan);
 		failure = first;

@@ -1,4 +1,4 @@
-/** npm run build: dist/berth, dist/berth-launch, dist/berth-seccomp, dist/berth-tree. What is up to date is left alone. */
+/** npm run build: dist/berth and the programs in C. What is up to date is left alone. */
 import { existsSync, mkdirSync, renameSync, utimesSync } from "node:fs";
 import { join } from "node:path";
 import { bun, dist, fail, filesBelow, isUpToDate, must, root, say } from "./project.mjs";
@@ -10,7 +10,7 @@ buildProgram();
 function buildNative() {
   // make knows by itself what is up to date.
   must("make", ["-C", "native", "--no-print-directory", "--silent"]);
-  for (const name of ["berth-launch", "berth-seccomp", "berth-tree"])
+  for (const name of ["berth-launch", "berth-seccomp", "berth-tree", "berth-audit"])
     if (!existsSync(join(dist, name))) fail(`native/Makefile did not make dist/${name}`);
 }
 

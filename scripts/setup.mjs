@@ -15,6 +15,7 @@ const packages = [
   "libseccomp-dev",
   "pkg-config",
   // to run guests
+  "btrfs-progs",
   "e2fsprogs",
   "iproute2",
   "nftables",

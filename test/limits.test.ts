@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { existsSync, readFileSync } from "node:fs";
 import { eventsPath } from "../src/base/paths.ts";
+import { CAP_SYS_RESOURCE, hasCapability } from "../src/kernel/capabilities.ts";
 import { type Info, newWorld, until, type World } from "./support/world.ts";
 
 let world: World;
@@ -95,9 +96,21 @@ describe("disk", () => {
     const { disk } = await info("small");
     expect(disk?.size).toBeLessThanOrEqual(64 * 2 ** 20);
   });
+  test("a running container's disk grows at once, or the error says what that needs", async () => {
+    const grown = await world.berth("set", "small", "--disk", "96M");
+    if (hasCapability(CAP_SYS_RESOURCE)) {
+      expect(grown).toMatchObject({ code: 0, stdout: "small: set\n" });
+      await world.sh("small", "dd if=/dev/zero of=/root/much bs=1M count=10; rm /root/much");
+      expect((await info("small")).disk?.size).toBeGreaterThan(80 * 2 ** 20);
+    } else {
+      expect(grown.code).toBe(5);
+      expect(grown.stderr).toContain("CAP_SYS_RESOURCE");
+      expect((await info("small")).disk?.size).toBeLessThanOrEqual(64 * 2 ** 20);
+    }
+  });
   test("a stopped container's disk grows; what it held stays", async () => {
     await world.sh("small", "rm /root/full; echo kept > /root/kept; sync");
-    const refused = await world.berth("set", "small", "--disk", "128M");
+    const refused = await world.berth("set", "small", "--disk", "40M");
     expect(refused.code).toBe(5);
     expect(refused.stderr).toContain("berth stop small");
     await world.ok("stop", "small");

@@ -9,6 +9,8 @@ const kinds = Object.keys(hostKinds).filter(isKindName);
 const wanted =
   process.env.BERTH_LAB_KINDS?.split(",") ??
   (process.env.BERTH_LAB_CI === undefined ? kinds : kinds.slice(0, 1));
+const inCi = process.env.BERTH_LAB_CI !== undefined;
+const noTime = (left: boolean): string => (inCi && left ? " SKIP: CI has no time for it" : "");
 const memory = 2048;
 const minutes = 60_000;
 const MiB = 2 ** 20;
@@ -51,10 +53,10 @@ function suiteOn(kind: KindName): void {
   afterAll(() => host?.close());
 
   test(
-    "the shared cases on ext4 and XFS",
+    "the shared cases, for every driver (in CI for project: the others run on any machine)",
     async () => {
       const { code, stderr } = await host.run(
-        "cd /payload && BERTH_TEST_POOLS='ext4:/dev/vdb xfs:/dev/vdc' ./bun test --timeout 60000 ./src/storage/drivers.test.ts -t project",
+        `cd /payload && BERTH_TEST_POOLS='ext4:/dev/vdb xfs:/dev/vdc' ./bun test --timeout 120000 ./src/storage/drivers.test.ts ./src/storage/btrfs.test.ts ${inCi ? "-t project" : ""}`,
         { allow: true, timeout: 6 * minutes },
       );
       if (code !== 0) throw new Error(stderr.replaceAll(/^/gm, "  | "));
@@ -96,6 +98,29 @@ function suiteOn(kind: KindName): void {
           expect(await ok("berth pool check")).toContain("sound");
         },
         10 * minutes,
+      );
+
+      test(
+        "above a soft limit a guest is marked, and refused more once the grace is over",
+        async () => {
+          await ok("mkdir -p /etc/berth && echo 'disk-grace: 8s' > /etc/berth/berth.yaml");
+          await ok("berth set web --disk 20M:150M --inodes 3000");
+          await guest("rm -rf /root/*; dd if=/dev/zero of=/root/some bs=1M count=30 conv=fsync");
+          expect(await ok("berth ls web")).toMatch(/30[.\d]*M\/150M!/);
+          const { disk } = JSON.parse(await ok("berth info web --json")) as {
+            disk: { over: { until: string | null } };
+          };
+          expect(disk.over.until).toMatch(/^20/);
+          expect((await guest("df -k / | tail -1 | tr -s ' ' | cut -d' ' -f2")).stdout.trim()).toBe("20480");
+          await ok("sleep 9");
+          const late = await guest("dd if=/dev/zero of=/root/more bs=1M count=5 conv=fsync");
+          expect(late.code).not.toBe(0);
+          await ok("berth set web --disk 150M && rm /etc/berth/berth.yaml");
+          expect((await guest("dd if=/dev/zero of=/root/more bs=1M count=5 conv=fsync")).code).toBe(0);
+          expect(await ok("grep -c disk-soft /var/log/berth/events.jsonl")).toBe("2");
+          await ok("rm /var/log/berth/events.jsonl");
+        },
+        5 * minutes,
       );
 
       test(
@@ -144,6 +169,112 @@ function suiteOn(kind: KindName): void {
       );
     });
   }
+
+  test(
+    "the disk of a running guest on an image grows at once, also after a set that was killed",
+    async () => {
+      await ok("berth create grow -t busybox --network none --storage image --disk 64M --start");
+      await ok("berth exec grow -- sh -c 'echo kept > /root/kept'");
+      for (const [seconds, size] of [
+        ["0.3", "128M"],
+        ["0.6", "192M"],
+        ["0.9", "256M"],
+      ])
+        await host.run(`timeout -s KILL ${seconds} berth set grow --disk ${size}`, { allow: true });
+      expect(await ok("berth set grow --disk 400M --description grown")).toBe("grow: set");
+      await ok("berth exec grow -- dd if=/dev/zero of=/root/full bs=1M count=300 conv=fsync");
+      expect(
+        Number(await ok("berth exec grow -- df -k / | tail -1 | tr -s ' ' | cut -d' ' -f2")),
+      ).toBeGreaterThan(360 * 1024);
+      const less = await host.run("berth set grow --disk 64M", { allow: true });
+      expect([less.code, less.stderr]).toEqual([5, expect.stringContaining("berth stop grow")]);
+      await ok("berth stop --kill grow && e2fsck -fn /var/lib/berth/pool/image/*.img");
+      await ok("berth start grow");
+      expect(await ok("berth exec grow -- cat /root/kept")).toBe("kept");
+      await ok("berth rm --force grow");
+    },
+    5 * minutes,
+  );
+
+  for (const storage of ["image", "project"] as const)
+    test.skipIf(inCi && storage === "project")(
+      `users and groups inside a guest on ${storage} get limits of their own, running or stopped${noTime(storage === "project")}`,
+      async () => {
+        if (storage === "project") await ok("berth pool create --device /dev/vdb --wipe");
+        await ok(
+          `berth create many -t debian-13 --network none --storage ${storage} --disk 200M --quota-users yes --init /bin/sleep --init inf`,
+        );
+        await ok("berth quota set many --user www-data --disk 10M:20M --inodes 100");
+        await ok("berth start many && berth exec many -- chmod 1777 /var/tmp");
+        const write = (user: string, mebibytes: number) =>
+          host.run(
+            `berth exec -u ${user} many -- sh -c 'rm -f /var/tmp/${user}; dd if=/dev/zero of=/var/tmp/${user} bs=1M count=${mebibytes} conv=fsync'`,
+            { allow: true },
+          );
+        expect((await write("www-data", 40)).stderr).toMatch(/quota/i);
+        expect((await write("games", 40)).code).toBe(0);
+        await ok("berth quota set many --group games --disk 60M");
+        expect((await write("games", 80)).stderr).toMatch(/quota/i);
+        const { quotas } = JSON.parse(await ok("berth quota ls many --json")) as {
+          quotas: readonly {
+            name: string;
+            id: number;
+            usedBytes: number;
+            disk: number;
+            until: string | null;
+          }[];
+        };
+        const web = quotas.find(({ id }) => id === 33);
+        expect(web).toMatchObject({ name: "www-data", disk: 20 * MiB });
+        expect(web?.usedBytes).toBeGreaterThan(19 * MiB);
+        expect(web?.until).toMatch(/^20/);
+        expect(await ok("berth quota ls many --group")).toMatch(/games +60 .* 60M/);
+        // Another volume takes its place: the limits go along.
+        await ok("berth stop --kill many && berth snapshot create many s && berth snapshot restore many s");
+        expect(await ok("berth quota ls many --group")).toMatch(/games .* 60M/);
+        await ok("berth quota set many --user 33 --disk none && berth start many");
+        expect((await write("www-data", 40)).code).toBe(0);
+        const nobody = await host.run("berth quota set many --user no-such --disk 1M", { allow: true });
+        expect([nobody.code, nobody.stderr]).toEqual([2, expect.stringContaining("no-such")]);
+        await ok("berth stop --kill many");
+        if (storage === "image") await ok("e2fsck -fn /var/lib/berth/pool/image/*.img");
+        await ok("berth rm many");
+        if (storage === "project") await ok("berth pool rm");
+      },
+      5 * minutes,
+    );
+
+  test.skipIf(inCi)(
+    `a disk that goes away: the guest is told, the pool check names it, and when it is back all is there${noTime(true)}`,
+    async () => {
+      const driver = "/sys/bus/virtio/drivers/virtio_blk";
+      const disk = await ok("basename $(readlink -f /sys/block/vdb/device)");
+      await ok("berth pool create --device /dev/vdb --wipe");
+      await ok("berth create web -t busybox --network none --disk 100M --start");
+      await ok("berth exec web -- sh -c 'echo kept > /root/kept; sync'");
+      await ok(`echo ${disk} > ${driver}/unbind`);
+      const lost = await host.run(
+        "berth exec web -- sh -c 'echo more > /root/more; sync; echo x > /root/x'",
+        {
+          allow: true,
+        },
+      );
+      expect(lost.stderr).toMatch(/Read-only|I\/O error|Input\/output/i);
+      const check = await host.run("berth pool check", { allow: true });
+      expect(check.code).toBe(1);
+      expect(check.stdout).toMatch(/cannot be written to/);
+      await ok("berth stop --kill web; umount /var/lib/berth/pool/project");
+      const gone = await host.run("berth start web", { allow: true });
+      expect(gone.stderr).toContain("/dev/vdb");
+      await ok(`echo ${disk} > ${driver}/bind; udevadm settle`);
+      expect((await host.run("e2fsck -fy /dev/vdb", { allow: true })).code).toBeLessThanOrEqual(2);
+      await ok("berth start web");
+      expect(await ok("berth exec web -- cat /root/kept")).toBe("kept");
+      expect(await ok("berth pool check")).toBe("pool project: sound");
+      await ok("berth rm --force web && berth pool rm");
+    },
+    5 * minutes,
+  );
 
   test(
     "a pool in a file grows while it is mounted",

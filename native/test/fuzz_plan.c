@@ -18,7 +18,7 @@ static void check(const struct plan *p)
 			uint64_t number;
 			uint32_t octal;
 			const struct plan_arg *arg = &r->args[a];
-			bool binary = (r->op == OP_DEVICE_BPF && a == 1) || (r->op == OP_FILE && a == 3) || r->op == OP_SECCOMP;
+			bool binary = (r->op == OP_DEVICE_BPF && a == 1) || (r->op == OP_FILE && a == 3) || r->op == OP_SECCOMP || r->op == OP_SECCOMP_LOG;
 			if (arg->data[arg->len] != '\0' || (!binary && strlen(arg->data) != arg->len))
 				abort();
 			if (plan_u64(arg, 1000, &number) && number > 1000)

@@ -194,6 +194,17 @@ static int under_filter32(int count, long nr, long a)
 	return WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);
 }
 
+/* libseccomp would refuse socketcall(SYS_SOCKET), whatever it asks for, and with it the network to every 32-bit program. */
+static void conditions_do_not_reach_socketcall(void)
+{
+	enum { SOCKETCALL32 = 102 };
+	int n = compile("default allow\nbadarch errno 38\narch x86\narch x86_64\nerrno 97 socket 0 masked_eq 40 0xffffffff\n");
+	expect(n > 0);
+	for (int i = 0; i < n; i++)
+		expect(filter[i].code != (BPF_JMP | BPF_JEQ | BPF_K) || filter[i].k != SOCKETCALL32);
+	expect(under_filter(n, (struct call){SYS_socket, AF_VSOCK, SOCK_STREAM, 0}) == EAFNOSUPPORT);
+}
+
 static void other_architectures_are_bad_unless_listed(void)
 {
 	enum { GETPID32 = 20, UNSHARE32 = 310, X32 = 0x40000000 };
@@ -230,6 +241,7 @@ int main(int argc, char **argv)
 	run(newer_calls_go_by_number);
 	run(an_allowlist_lets_the_rest_fail);
 #if defined(__x86_64__)
+	run(conditions_do_not_reach_socketcall);
 	run(other_architectures_are_bad_unless_listed);
 #endif
 	return unit_failures > 0;

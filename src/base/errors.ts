@@ -95,6 +95,7 @@ export class BerthError extends Error {
 const errnoWords: Record<string, string> = {
   EPERM: "the kernel does not permit it",
   ENOENT: "no such file or directory",
+  EIO: "the disk fails to read or write",
   ESRCH: "there is no such process, or the kernel lacks that quota format",
   EACCES: "permission denied",
   EEXIST: "it exists already",
@@ -126,6 +127,7 @@ const errnoNumbers: Record<number, string> = {
   1: "EPERM",
   2: "ENOENT",
   3: "ESRCH",
+  5: "EIO",
   8: "ENOEXEC",
   11: "EAGAIN",
   12: "ENOMEM",

@@ -69,6 +69,8 @@ export function containerPaths(name: string, at: Instance = instance) {
     init: `${run}/init`,
     exit: `${run}/exit`,
     attach: `${run}/attach`,
+    /** Name of the AppArmor profile that was loaded for it. */
+    apparmor: `${run}/apparmor`,
     /** There when the guest lives on with a second keeper, without a console. */
     adopted: `${run}/adopted`,
     /** Names of the volumes that the guest started with. */

@@ -74,6 +74,15 @@ export const commandTable: CommandTable = [
     },
   },
   {
+    title: "Security",
+    commands: {
+      security: {
+        summary: "What keeps containers from the host",
+        commands: { log: () => import("./commands/security-log.ts") },
+      },
+    },
+  },
+  {
     title: "Templates",
     commands: {
       template: {
@@ -106,8 +115,15 @@ export const commandTable: CommandTable = [
     },
   },
   {
-    title: "Pools",
+    title: "Pools and quota",
     commands: {
+      quota: {
+        summary: "Limits of users and groups inside containers",
+        commands: {
+          set: () => import("./commands/quota-set.ts"),
+          ls: () => import("./commands/quota-ls.ts"),
+        },
+      },
       pool: {
         summary: "Make and look after the file systems that hold volumes",
         commands: {
@@ -125,6 +141,7 @@ export const commandTable: CommandTable = [
     title: "berth itself",
     commands: {
       check: () => import("./commands/check.ts"),
+      audit: () => import("./commands/audit.ts"),
       help: () => import("./commands/help.ts"),
       completion: () => import("./commands/completion.ts"),
       __complete: () => import("./commands/complete.ts"),

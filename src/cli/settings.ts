@@ -35,7 +35,9 @@ const table = [
       name: "disk",
       short: "d",
       kind: "size",
+      value: "[SOFT:]SIZE",
       words: none,
+      soft: true,
       summary: "Disk space for what the container changes",
     },
   },
@@ -44,8 +46,18 @@ const table = [
     spec: {
       name: "inodes",
       kind: "count",
+      value: "[SOFT:]N",
       words: none,
+      soft: true,
       summary: "Files at most for what the container changes",
+    },
+  },
+  {
+    path: ["quota-users"],
+    spec: {
+      name: "quota-users",
+      kind: "boolean",
+      summary: "Whether users and groups inside can be given limits (`berth quota set`); at creation only",
     },
   },
   { path: ["hostname"], spec: { name: "hostname", kind: "string", summary: "Host name in the guest" } },
@@ -153,6 +165,69 @@ const table = [
     path: ["no-new-privs"],
     spec: { name: "no-new-privs", kind: "boolean", summary: "Set-uid programs gain nothing in the guest" },
   },
+  {
+    path: ["nesting"],
+    spec: {
+      name: "nesting",
+      kind: "boolean",
+      summary: "The guest may make namespaces, and so containers of its own; it cannot be checkpointed then",
+    },
+  },
+  {
+    path: ["seccomp", "profile"],
+    spec: {
+      name: "seccomp-profile",
+      kind: "choice",
+      choices: ["default", "strict"],
+      summary: "System calls it may make: all but the dangerous, or those on a list alone",
+    },
+  },
+  {
+    path: ["seccomp", "allow"],
+    spec: {
+      name: "seccomp-allow",
+      kind: "string",
+      value: "CALL",
+      repeatable: true,
+      summary: "System call that the profile refuses and it may make; may be repeated",
+    },
+  },
+  {
+    path: ["seccomp", "deny"],
+    spec: {
+      name: "seccomp-deny",
+      kind: "string",
+      value: "CALL",
+      repeatable: true,
+      summary: "System call that it is refused besides; may be repeated",
+    },
+  },
+  {
+    path: ["seccomp", "log"],
+    spec: {
+      name: "seccomp-log",
+      kind: "boolean",
+      summary: "The kernel logs the calls it is refused, for `berth security log`",
+    },
+  },
+  {
+    path: ["apparmor"],
+    spec: {
+      name: "apparmor",
+      kind: "choice",
+      choices: ["auto", "none"],
+      summary: "A profile of its own where the host has AppArmor, or none",
+    },
+  },
+  {
+    path: ["selinux-label"],
+    spec: {
+      name: "selinux-label",
+      kind: "string",
+      value: "LABEL",
+      summary: "Label of what runs in it where SELinux enforces",
+    },
+  },
 ] as const satisfies readonly { path: readonly string[]; spec: OptionSpec }[];
 
 const mountOption = {
@@ -174,12 +249,22 @@ export function settingsFrom(context: Pick<CommandContext, "options" | "written"
     if (given === undefined) return [];
     if (Array.isArray(given)) return repeated(path, given);
     if (typeof given === "boolean") return [{ path, value: given }];
-    return [{ path, value: asWritten(context.written(spec.name) ?? String(given)) }];
+    const written = context.written(spec.name) ?? String(given);
+    return "soft" in spec ? softAndHard(spec.name, written) : [{ path, value: asWritten(written) }];
   });
   const mounts = optionOf(mountOption.name);
   return [
     ...settings,
     ...(Array.isArray(mounts) ? mounts.map((mount: unknown) => ({ mount: String(mount) })) : []),
+  ];
+}
+
+/** OpenVZ's order: the soft limit before the hard one; a single one leaves no soft limit. */
+function softAndHard(key: string, written: string): readonly ConfigChange[] {
+  const [first = "", second] = written.split(":");
+  return [
+    { path: [`${key}-soft`], value: second === undefined ? null : asWritten(first) },
+    { path: [key], value: asWritten(second ?? first) },
   ];
 }
 

@@ -2,7 +2,7 @@
 import { describeExit } from "../container/status.ts";
 import type { View } from "../container/view.ts";
 
-export function viewData({ name, config, state, status, usage, uptime }: View) {
+export function viewData({ name, config, state, status, usage, disk, uptime }: View) {
   const running = status.state !== "stopped";
   return {
     name,
@@ -29,6 +29,8 @@ export function viewData({ name, config, state, status, usage, uptime }: View) {
       pids: config.pids ?? null,
       disk: config.disk ?? null,
       inodes: config.inodes ?? null,
+      diskSoft: config["disk-soft"] ?? null,
+      inodesSoft: config["inodes-soft"] ?? null,
     },
     usage:
       usage === undefined
@@ -40,6 +42,7 @@ export function viewData({ name, config, state, status, usage, uptime }: View) {
             pids: usage.pids ?? null,
             oomKills: usage.oomKills ?? null,
           },
+    disk: disk ?? null,
     lastExit:
       running || status.exit === undefined ? null : { ...status.exit, text: describeExit(status.exit) },
   };

@@ -148,6 +148,23 @@ test("whatever the text, there is a config or a config.invalid", () => {
         }
       },
     ),
-    { numRuns: 2000 },
+    { numRuns: fc.readConfigureGlobal().numRuns ?? 2000 },
   );
+});
+
+describe("system calls in settings", () => {
+  const fault = (yaml: string) => () => parseContainerConfig(`template: d\n${yaml}`, "f");
+  test("are known by name; the nearest is offered for one that is not", () => {
+    expect(fault("seccomp: {deny: [ptrcae]}")).toThrow(/seccomp\.deny\.0: "ptrcae": .*did you mean ptrace\?/);
+    expect(
+      parseContainerConfig("template: d\nseccomp: {deny: [file_setattr]}", "f").value.seccomp.deny,
+    ).toEqual(["file_setattr"]);
+  });
+  test("contradict neither each other nor what else is set", () => {
+    expect(fault("seccomp: {deny: [ptrace], allow: [ptrace]}")).toThrow("stands both in allow and in deny");
+    expect(fault("nesting: true\nprivileged: true")).toThrow(
+      /f:2:10: nesting: true: it needs a user namespace/,
+    );
+    expect(fault("nesting: true\nseccomp: {profile: strict}")).toThrow("profile strict lets no guest nest");
+  });
 });

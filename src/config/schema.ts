@@ -5,6 +5,7 @@
 import * as v from "valibot";
 import { mountList } from "./mounts.ts";
 import { driverNames } from "./storage-drivers.ts";
+import { syscallName } from "./syscalls.ts";
 import {
   countLimit,
   cpuLimit,
@@ -99,9 +100,38 @@ const snapshotsSchema = v.strictObject({
   keep: v.optional(described(countLimit(1, 100), "How many of those that it took are kept.", "7"), 7),
 });
 
+const syscallList = v.array(syscallName, "it must be a list of system calls");
+
+const seccompSchema = v.strictObject({
+  profile: v.optional(
+    described(
+      v.picklist(["default", "strict"], "it must be default or strict"),
+      "System calls the guest may make. `default`: all but those that reach the host; `strict`: those on a list alone, of the host's own architecture.",
+      "strict",
+    ),
+    "default",
+  ),
+  allow: v.optional(
+    described(syscallList, "System calls that the profile refuses and this guest may make.", "[keyctl]"),
+    () => [],
+  ),
+  deny: v.optional(
+    described(syscallList, "System calls that this guest is refused besides.", "[ptrace]"),
+    () => [],
+  ),
+  log: v.optional(
+    described(
+      flag,
+      "The kernel logs each refused call; `berth security log` shows them. A guest can fill the host's log with it.",
+      "true",
+    ),
+    false,
+  ),
+});
+
 const keyName = (pattern: RegExp, message: string) => v.pipe(v.string(), v.regex(pattern, message));
 
-export const containerSchema = v.strictObject({
+const settings = v.strictObject({
   template: described(plainText(128), "Template the container was made from, by name.", "debian-13"),
   description: v.optional(described(plainText(256), "A word about what it is for.", "shop front end")),
   ctid: v.optional(
@@ -147,6 +177,28 @@ export const containerSchema = v.strictObject({
       "[/srv/data:/data:ro, pictures:/var/lib/pictures]",
     ),
     () => [],
+  ),
+  "disk-soft": v.optional(
+    described(
+      sizeLimit(16 * MiB, 64 * TiB),
+      "Disk space above which the container is marked; driver project refuses more once the grace is over.",
+      "8G",
+    ),
+  ),
+  "inodes-soft": v.optional(
+    described(
+      countLimit(1000, 2 ** 31),
+      "Number of files above which it is marked, in the same way.",
+      "400k",
+    ),
+  ),
+  "quota-users": v.optional(
+    described(
+      flag,
+      "Whether `berth quota set` can give limits to users and groups inside the guest; fixed at creation.",
+      "true",
+    ),
+    false,
   ),
   network: v.optional(networkSchema, {}),
   init: v.optional(
@@ -202,7 +254,69 @@ export const containerSchema = v.strictObject({
     described(flag, "Set-uid programs gain nothing in the guest (sudo and ping stop working).", "false"),
     false,
   ),
+  nesting: v.optional(
+    described(
+      flag,
+      "The guest may make namespaces: containers of its own, sandboxes. Such a guest cannot be checkpointed or migrated while it runs.",
+      "true",
+    ),
+    false,
+  ),
+  seccomp: v.optional(seccompSchema, {}),
+  apparmor: v.optional(
+    described(
+      v.picklist(["auto", "none"], "it must be auto or none"),
+      "`auto`: a profile of its own where the host has AppArmor; `none`: no profile.",
+      "auto",
+    ),
+    "auto",
+  ),
+  "selinux-label": v.optional(
+    described(
+      v.pipe(
+        plainText(256),
+        v.regex(/^[\w.-]+:[\w.-]+:[\w.-]+(:[\w.:,-]+)?$/, "it is not a label; write user:role:type:level"),
+      ),
+      "Label of init and of commands run by `exec` where SELinux enforces.",
+      "system_u:system_r:container_t:s0",
+    ),
+  ),
 });
+
+/** Settings that exclude each other: the key to blame, whether it holds, and what to do. */
+const contradictions: readonly {
+  readonly key: "nesting" | "seccomp";
+  readonly holds: (config: v.InferOutput<typeof settings>) => boolean;
+  readonly message: string;
+}[] = [
+  {
+    key: "nesting",
+    holds: ({ nesting, privileged }) => nesting && privileged,
+    message: "it needs a user namespace; take privileged off",
+  },
+  {
+    key: "nesting",
+    holds: ({ nesting, seccomp }) => nesting && seccomp.profile === "strict",
+    message: "profile strict lets no guest nest; set seccomp.profile to default",
+  },
+  {
+    key: "seccomp",
+    holds: ({ seccomp }) => seccomp.allow.some((name) => seccomp.deny.includes(name)),
+    message: "a system call stands both in allow and in deny; take it out of one",
+  },
+];
+
+export const containerSchema = v.pipe(
+  settings,
+  v.rawCheck(({ dataset, addIssue }) => {
+    if (!dataset.typed) return;
+    for (const { key, holds, message } of contradictions) {
+      if (!holds(dataset.value)) continue;
+      const value = dataset.value[key];
+      addIssue({ message, path: [{ type: "object", origin: "value", input: dataset.value, key, value }] });
+    }
+  }),
+);
 
 /** What a container's config.yaml says, after defaults: sizes in bytes, durations in seconds, undefined for no limit. */
 export type ContainerConfig = v.InferOutput<typeof containerSchema>;
@@ -215,6 +329,14 @@ export const hostSchema = v.strictObject({
       "Storage driver for new containers; the best that works here when absent.",
       "image",
     ),
+  ),
+  "disk-grace": v.optional(
+    described(
+      duration(1, 10 * 365 * 86400),
+      "How long containers may be above their soft disk limits.",
+      "7d",
+    ),
+    "7d",
   ),
   mirror: v.optional(
     described(

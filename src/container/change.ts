@@ -10,6 +10,8 @@ import { cgroups } from "../resources/cgroup.ts";
 import { storageDriver } from "../storage/drivers.ts";
 import { withVolumeLocks } from "../storage/volumes.ts";
 import type { LockedContainer } from "./container.ts";
+import { forgetCrossing } from "./disk.ts";
+import { checkSoftLimits, diskLimits } from "./disk-limits.ts";
 import { clearIntent, declareIntent } from "./intent.ts";
 import { refuseMounted } from "./mounted.ts";
 import { checkMounts, mountWarnings, newMounts, volumesOf } from "./mounts.ts";
@@ -18,8 +20,11 @@ import { checkAddress } from "./network.ts";
 import { limitsOf, mountLive } from "./start.ts";
 import { statusOf } from "./status.ts";
 
+const hardKeys: readonly string[] = ["disk", "inodes"];
+const softKeys = ["disk-soft", "inodes-soft"] as const;
+
 /** Keys that a running guest feels at once. */
-const liveKeys = new Set([
+const liveKeys: ReadonlySet<string> = new Set([
   "memory",
   "swap",
   "cpus",
@@ -31,8 +36,8 @@ const liveKeys = new Set([
   "stop.timeout",
   "snapshots.every",
   "snapshots.keep",
-  "disk",
-  "inodes",
+  ...hardKeys,
+  ...softKeys,
 ]);
 
 export type ChangeResult = {
@@ -66,7 +71,7 @@ export async function replaceConfig(container: LockedContainer, text: string): P
 
 /** What is decided at creation: changing it needs another container. */
 function refuseFixed({ name, config }: LockedContainer, after: ContainerConfig): void {
-  for (const key of ["template", "privileged"] as const) {
+  for (const key of ["template", "privileged", "quota-users"] as const) {
     if (config[key] === after[key]) continue;
     throw new BerthError(
       "config.invalid",
@@ -83,12 +88,15 @@ async function applyText(
 ): Promise<ChangeResult> {
   const { name, config, state } = container;
   checkNumber(name, after.value.ctid);
+  checkSoftLimits(name, after.value);
   checkAddress(after.value, state);
   checkMounts({ config: after.value }, config.mounts);
   const file = containerPaths(name).config;
   const running = statusOf(name).state !== "stopped";
   const changed = changedKeys(config, after.value);
-  if (changed.includes("disk") || changed.includes("inodes")) await resize(container, after, running);
+  // Where nothing refuses above them, soft limits are berth's alone.
+  const kept = storageDriver(state.storage).enforcesSoft ? [...hardKeys, ...softKeys] : hardKeys;
+  if (changed.some((key) => kept.includes(key))) await resize(container, after, running);
   const notes: string[] = [];
   const added = addedMounts(config, after.value);
   const live = newMounts(config.mounts, after.value.mounts).length === 0;
@@ -101,6 +109,7 @@ async function applyText(
     writeAtomic(file, before);
     throw error;
   }
+  if (softKeys.every((key) => after.value[key] === undefined)) forgetCrossing(name);
   return {
     atNextStart: running ? changed.filter((key) => !liveKeys.has(key) && !(key === "mounts" && live)) : [],
     warnings: [...mountWarnings({ name, config: after.value }, config.mounts), ...notes],
@@ -118,22 +127,22 @@ async function resize(
 ): Promise<void> {
   const { name, state, config } = container;
   const driver = storageDriver(state.storage);
-  if (running && !driver.resizesLive) {
-    throw new BerthError(
-      "container.running",
-      `container ${name} is running: storage driver ${driver.name} changes disk limits of stopped containers only`,
-      `berth stop ${name} first`,
-    );
-  }
-  if (!driver.resizesLive) refuseMounted(container);
-  if (after.value.inodes !== config.inodes && driver.name === "image") {
+  if (after.value.inodes !== config.inodes && driver.inodeLimit === "fixed") {
     throw new BerthError(
       "storage.failed",
       `${name}: the number of inodes of an image is fixed when it is made`,
       "create the container with --inodes",
     );
   }
-  const limits = { bytes: after.value.disk, inodes: after.value.inodes };
+  const limits = diskLimits(after.value);
+  const refused = driver.refusesLive(state.uuid, limits);
+  if (refused !== undefined) refuseMounted(container);
+  if (running && refused !== undefined)
+    throw new BerthError(
+      "container.running",
+      `container ${name} is running: ${refused}`,
+      `berth stop ${name} first`,
+    );
   declareIntent(name, {
     operation: "resize",
     uuid: state.uuid,

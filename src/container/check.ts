@@ -6,8 +6,10 @@ import { closeSync, existsSync, openSync, readFileSync, readSync } from "node:fs
 import { release } from "node:os";
 import { readIfExists } from "../base/files.ts";
 import { instance } from "../base/paths.ts";
+import { apparmorState, selinuxEnforces } from "../kernel/apparmor.ts";
 import { binaryPath } from "../kernel/binaries.ts";
 import { ptr } from "../kernel/libc.ts";
+import { refusalLogFault } from "../kernel/refusal-log.ts";
 import { runProgram } from "../kernel/run.ts";
 import { cgroups } from "../resources/cgroup.ts";
 import { cgroupLayout, limitsOnV2 } from "../resources/layout.ts";
@@ -127,13 +129,31 @@ async function storageImage(): Promise<Finding> {
 
 /** Runs into a limit of 1 MiB on a small file system made for it. */
 async function projectQuota(): Promise<Finding> {
-  const fault = await kernelQuotaFault("ext4");
+  const fault = await kernelQuotaFault("project", "ext4");
   return fault === undefined
-    ? present("project quota", "ext4 and the kernel keep it: `berth pool create` makes a pool for it")
+    ? present(
+        "project quota",
+        "ext4 and the kernel keep it: `berth pool create` makes a pool for it; quota-users works",
+      )
     : absent(
         "project quota",
-        `storage driver project does not work here: ${fault}`,
+        `storage driver project and quota-users do not work here: ${fault}`,
         "modprobe quota_v2, or a kernel with CONFIG_QFMT_V2 (Debian's and Ubuntu's have it)",
+      );
+}
+
+/** The same with a group of btrfs. */
+async function btrfsQuota(): Promise<Finding> {
+  const fault = await kernelQuotaFault("btrfs", "btrfs");
+  return fault === undefined
+    ? present(
+        "btrfs quota",
+        "btrfs keeps it: `berth pool create --driver btrfs` makes a pool with cheap snapshots",
+      )
+    : absent(
+        "btrfs quota",
+        `storage driver btrfs does not work here: ${fault}`,
+        "Linux 6.7 or later with btrfs, and apt-get install btrfs-progs",
       );
 }
 
@@ -145,15 +165,45 @@ function seccomp(): Finding {
 }
 
 function apparmor(): Finding {
-  const enabled = readIfExists("/sys/module/apparmor/parameters/enabled")?.trim() === "Y";
-  const active = (readIfExists("/sys/kernel/security/lsm") ?? "").split(",").includes("apparmor") || enabled;
-  return active
-    ? present("AppArmor", "enabled")
+  const state = apparmorState();
+  if (state === "on") return present("AppArmor", "each guest gets a profile of its own");
+  return state === "off"
+    ? absent(
+        "AppArmor",
+        "the kernel runs without; the other layers stand alone, and a privileged guest has no bounds",
+        "boot with lsm=...,apparmor where the kernel has it",
+      )
     : absent(
         "AppArmor",
-        "the kernel runs without; the other layers stand alone",
-        "boot with lsm=...,apparmor where the kernel has it",
+        "the kernel has it, but without apparmor_parser guests get no profile",
+        "apt-get install apparmor",
       );
+}
+
+/** The other security modules, which berth does not need: what is there, and what it means for guests. */
+function securityModules(): Finding {
+  const active = (readIfExists("/sys/kernel/security/lsm")?.trim() ?? "").split(",").filter(Boolean);
+  const notes = [
+    ...(active.includes("selinux")
+      ? [`SELinux ${selinuxEnforces() ? "enforces: give guests a selinux-label" : "does not enforce"}`]
+      : []),
+    ...(active.includes("tomoyo") ? ["Tomoyo has no rules for guests"] : []),
+  ];
+  return active.length === 0
+    ? absent(
+        "security modules",
+        "the kernel names none",
+        "mount -t securityfs securityfs /sys/kernel/security, where the kernel has them",
+      )
+    : present("security modules", [active.join(", "), ...notes].join("; "));
+}
+
+/** Whether the kernel writes down what filters and profiles refuse. */
+function refusalLog(): Finding {
+  const fault = refusalLogFault();
+  return fault === undefined
+    ? present("refusal log", "the kernel can log refused calls: `berth security log`")
+    : absent("refusal log", fault.why, fault.cure);
 }
 
 /** A page that was just written has bit 55 of its pagemap entry set where the kernel tracks it (admin-guide/mm/soft-dirty). */
@@ -202,7 +252,8 @@ async function program(
 
 function ownPrograms(): Finding {
   try {
-    return present("berth-launch", `${binaryPath("berth-launch")}, ${binaryPath("berth-seccomp")}`);
+    const programs = (["berth-launch", "berth-seccomp", "berth-audit"] as const).map(binaryPath);
+    return present("berth-launch", programs.join(", "));
   } catch (error) {
     return missing(
       "berth-launch",
@@ -248,8 +299,11 @@ const checks: readonly Check[] = [
   () => fileSystem("overlay", "guests share their template through it"),
   storageImage,
   projectQuota,
+  btrfsQuota,
   seccomp,
   apparmor,
+  securityModules,
+  refusalLog,
   () => program("bridge and links", ["ip", "-V"], "iproute2", "guests have no network", true),
   () => program("nftables", ["nft", "--version"], "nftables", "guests cannot reach out", true),
   forwarding,

@@ -4,6 +4,7 @@ import { containerPaths } from "../base/paths.ts";
 import type { Progress } from "../base/progress.ts";
 import { renameHeading } from "../config/new.ts";
 import { type ConfigChanges, changeConfig } from "../config/parse.ts";
+import type { Layer } from "../storage/driver.ts";
 import type { LockedContainer } from "./container.ts";
 import { makeContainer, nameTaken } from "./create.ts";
 import { forgetIdentity } from "./forget.ts";
@@ -11,6 +12,7 @@ import { withFrozenLayers } from "./freeze-layers.ts";
 import { checkName } from "./name.ts";
 import { findSnapshot } from "./snapshots.ts";
 import type { ContainerState } from "./store.ts";
+import { carryUserLimits } from "./user-limits.ts";
 
 export type CloneRequest = {
   readonly name: string;
@@ -25,6 +27,12 @@ export type CloneResult = {
   /** How long the source stood still, in milliseconds. */
   readonly frozen: number;
 };
+
+const volumeOf = ({ state: { uuid, storage, baseUid } }: LockedContainer): Layer => ({
+  id: uuid,
+  storage,
+  baseUid,
+});
 
 /** What names the source and nobody else. */
 const own = ["ctid", "hostname", "network.address"] as const;
@@ -44,7 +52,10 @@ export async function cloneContainer(
   const without = own.map((key) => ({ path: key.split("."), value: null }));
   const { text } = changeConfig(before, `settings of ${name}`, [...without, ...request.settings]);
   const make = async (layers: ContainerState["layers"]): Promise<ContainerState> =>
-    await makeContainer(name, text, { ...source.state, layers }, forgetIdentity);
+    await makeContainer(name, text, { ...source.state, layers }, async (clone) => {
+      await forgetIdentity(clone);
+      await carryUserLimits(clone, volumeOf(source), volumeOf(clone));
+    });
   if (snapshot !== undefined)
     return { state: await make(findSnapshot(source.name, snapshot).layers), frozen: 0 };
   return await withFrozenLayers(source, progress, async ({ layers, milliseconds }) => ({

@@ -14,6 +14,7 @@ import { chooseDriver, storageDriver } from "../storage/drivers.ts";
 import { resolveTemplate } from "../storage/templates.ts";
 import { withVolumeLocks } from "../storage/volumes.ts";
 import type { LockedContainer } from "./container.ts";
+import { checkSoftLimits, checkUserQuota, diskLimits } from "./disk-limits.ts";
 import { claimIds } from "./ids.ts";
 import { clearIntent, declareIntent, readIntent } from "./intent.ts";
 import { stateIfExists, withLayersLock } from "./layers.ts";
@@ -79,6 +80,8 @@ export async function makeContainer(
   checkName(name);
   const config = parseContainerConfig(text, `settings of ${name}`).value;
   checkNumber(name, config.ctid);
+  checkSoftLimits(name, config);
+  await checkUserQuota(config, storage);
   return await withLock(name, async (lock) => {
     if (await recover(lock)) throw nameTaken(name);
     const uuid = identity?.uuid ?? crypto.randomUUID();
@@ -147,7 +150,7 @@ async function fill(
       ? null
       : (claimFormer(config, uuid, identity?.address) ??
         claimAddress(config.network.address, uuid, subnetOf(hostConfig())));
-  await storageDriver(storage).create(uuid, { bytes: config.disk, inodes: config.inodes });
+  await storageDriver(storage).create(uuid, diskLimits(config));
   return {
     version: 1,
     uuid,

@@ -4,19 +4,16 @@
  * can be taken back until then.
  */
 import { BerthError } from "../base/errors.ts";
-import type { Layer, VolumeLimits } from "../storage/driver.ts";
+import type { Layer } from "../storage/driver.ts";
 import { storageDriver } from "../storage/drivers.ts";
 import { removeDirectory } from "../storage/remove.ts";
 import type { LockedContainer } from "./container.ts";
+import { diskLimits } from "./disk-limits.ts";
 import { clearIntent, declareIntent, type IntentOf } from "./intent.ts";
 import { layerOwners, MOST_LAYERS, newLayerId, sweepLayers } from "./layers.ts";
 import { listSnapshots, saveSnapshot } from "./snapshots.ts";
 import { type ContainerState, loadState, saveState } from "./store.ts";
-
-export const volumeLimits = ({ config }: Pick<LockedContainer, "config">): VolumeLimits => ({
-  bytes: config.disk,
-  inodes: config.inodes,
-});
+import { carryUserLimits } from "./user-limits.ts";
 
 /**
  * Freezes the volume of a stopped container under a new one and hands the layers to `work`; if that fails, and nobody
@@ -42,7 +39,8 @@ export async function freezeVolume<T>(
     await forgetIndex({ id: uuid, storage });
     await driver.seal(uuid);
     await driver.rename(uuid, layer.id);
-    await driver.create(uuid, volumeLimits(container));
+    await driver.create(uuid, diskLimits(container.config));
+    await carryUserLimits(container, layer, { ...layer, id: uuid });
     const layers = [layer, ...state.layers];
     saveState(name, { ...state, layers });
     const result = await work(layers);
@@ -117,13 +115,14 @@ export async function replaceVolume(
   layers: readonly Layer[],
 ): Promise<ContainerState> {
   const { name, state } = container;
-  const { uuid, storage } = state;
+  const { uuid, storage, baseUid } = state;
   const intent: IntentOf<"replace"> = { operation: "replace", uuid, storage, layers, old: newLayerId() };
   const driver = storageDriver(storage);
   declareIntent(name, intent);
   try {
     await driver.rename(uuid, intent.old);
-    await driver.create(uuid, volumeLimits(container));
+    await driver.create(uuid, diskLimits(container.config));
+    await carryUserLimits(container, { id: intent.old, storage, baseUid }, { id: uuid, storage, baseUid });
     saveState(name, replaced(state, layers));
   } catch (error) {
     await settleReplace(name, intent);

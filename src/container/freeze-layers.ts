@@ -11,7 +11,8 @@ import type { Layer } from "../storage/driver.ts";
 import { storageDriver } from "../storage/drivers.ts";
 import { copyUpAliasesOf } from "./aliases.ts";
 import type { LockedContainer } from "./container.ts";
-import { forgetIndex, freezeVolume, volumeLimits } from "./exchange.ts";
+import { diskLimits } from "./disk-limits.ts";
+import { forgetIndex, freezeVolume } from "./exchange.ts";
 import { clearIntent, declareIntent } from "./intent.ts";
 import { newLayerId, sweepLayers } from "./layers.ts";
 import { refuseMounted } from "./mounted.ts";
@@ -112,7 +113,7 @@ async function fillCopy(
     await forgetIndex(layer);
     return 0;
   }
-  await driver.create(layer.id, volumeLimits(container));
+  await driver.create(layer.id, diskLimits(container.config));
   const milliseconds = await driver.withVolume(
     state.uuid,
     async (from) =>

@@ -27,12 +27,19 @@ export function parseSubids(text: string): Range[] {
 const taken = (base: number, others: readonly Range[]): boolean =>
   others.some(({ first, count }) => base < first + count && first < base + ID_COUNT);
 
+/** Ranges of the host's users (/etc/subuid, /etc/subgid) that meet the container's, as they were given since. */
+export const sharedRanges = (base: number): readonly Range[] =>
+  subids().filter((range) => taken(base, [range]));
+
+const subids = (): Range[] =>
+  ["/etc/subuid", "/etc/subgid"].flatMap((file) => parseSubids(readIfExists(file) ?? ""));
+
 const leaseFile = (base: number): string => `${leasesDir()}/uid/${base}`;
 
 /** Claims a range for the container; returns its first id. */
 export function claimIds(uuid: string): number {
   makeDirs(`${leasesDir()}/uid`);
-  const others = ["/etc/subuid", "/etc/subgid"].flatMap((file) => parseSubids(readIfExists(file) ?? ""));
+  const others = subids();
   const space = LAST - FIRST + 1;
   const start = hashNumber(`ids ${uuid}`) % space;
   for (let step = 0; step < space; step++) {

@@ -6,7 +6,7 @@ import { existsSync, rmSync } from "node:fs";
 import { BerthError } from "../base/errors.ts";
 import { readIfExists, syncDir, writeAtomic } from "../base/files.ts";
 import { containerPaths } from "../base/paths.ts";
-import type { DriverName, Layer } from "../storage/driver.ts";
+import type { DriverName, Layer, VolumeLimits } from "../storage/driver.ts";
 
 export type Owner = { readonly uuid: string; readonly storage: DriverName };
 
@@ -19,7 +19,7 @@ export type Intent =
   | (Owner & {
       readonly operation: "resize";
       /** What the volume shall have; an absent limit is none. */
-      readonly limits: { readonly bytes?: number | undefined; readonly inodes?: number | undefined };
+      readonly limits: Partial<VolumeLimits>;
       /** config.yaml as it shall read then. */
       readonly config: string;
     })

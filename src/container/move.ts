@@ -6,11 +6,13 @@ import type { DriverName, Layer } from "../storage/driver.ts";
 import { storageDriver } from "../storage/drivers.ts";
 import { copyUpAliasesOf } from "./aliases.ts";
 import { type LockedContainer, mustBeIdle } from "./container.ts";
-import { copied, settleMove, volumeLimits } from "./exchange.ts";
+import { checkUserQuota, diskLimits } from "./disk-limits.ts";
+import { copied, settleMove } from "./exchange.ts";
 import { declareIntent, type IntentOf } from "./intent.ts";
 import { newLayerId } from "./layers.ts";
 import { listSnapshots } from "./snapshots.ts";
 import { loadState, saveState } from "./store.ts";
+import { carryUserLimits } from "./user-limits.ts";
 
 /** Copies everything, then changes over; the old volume goes at the end. A failure leaves the container where it was. */
 export async function moveContainer(
@@ -26,6 +28,7 @@ export async function moveContainer(
   if (missing !== undefined)
     throw new BerthError("host.missing-feature", `storage driver ${to} does not work here: ${missing}`);
 
+  await checkUserQuota(container.config, to);
   await copyUpAliasesOf(container);
   const { uuid, storage } = state;
   const layers = layersToCopy(container, to);
@@ -39,6 +42,8 @@ export async function moveContainer(
     for (const layer of layers) await copyLayer(container, layer, copied(layer, to, copies), progress);
     const ground = state.layers.map((layer) => copied(layer, to, copies));
     await copyVolume(container, to, progress);
+    const { baseUid } = state;
+    await carryUserLimits(container, { id: uuid, storage, baseUid }, { id: uuid, storage: to, baseUid });
     saveState(name, { ...loadState(name), storage: to, layers: ground });
   } catch (error) {
     await settleMove(name, intent);
@@ -62,7 +67,7 @@ async function copyLayer(
   progress.signal.throwIfAborted();
   progress.emit({ type: "step", label: `copying layer ${from.id}` });
   const target = storageDriver(to.storage);
-  await target.create(to.id, volumeLimits(container));
+  await target.create(to.id, diskLimits(container.config));
   await storageDriver(from.storage).withVolume(
     from.id,
     async (source) => await target.withVolume(to.id, async (dir) => await copyTree(source, dir)),
@@ -77,7 +82,7 @@ async function copyVolume(container: LockedContainer, to: DriverName, progress: 
   progress.signal.throwIfAborted();
   progress.emit({ type: "step", label: `copying the volume of ${name}` });
   const target = storageDriver(to);
-  await target.create(uuid, volumeLimits(container));
+  await target.create(uuid, diskLimits(container.config));
   await storageDriver(state.storage).withVolume(
     uuid,
     async (source) => await target.withVolume(uuid, async (dir) => await copyTree(source, dir)),

@@ -28,8 +28,7 @@ export async function recover(lock: ContainerLock): Promise<boolean> {
   }
   switch (intent.operation) {
     case "resize":
-      if (statusOf(name).state === "stopped" || storageDriver(intent.storage).resizesLive)
-        await finishResize(name, intent);
+      await finishResize(name, intent);
       clearIntent(name);
       return true;
     case "freeze":
@@ -54,8 +53,10 @@ export async function recover(lock: ContainerLock): Promise<boolean> {
 }
 
 async function finishResize(name: string, intent: IntentOf<"resize">): Promise<void> {
-  const limits: VolumeLimits = { bytes: intent.limits.bytes, inodes: intent.limits.inodes };
-  await storageDriver(intent.storage).resize(intent.uuid, limits);
+  const limits: VolumeLimits = { bytes: undefined, inodes: undefined, ...intent.limits };
+  const driver = storageDriver(intent.storage);
+  if (statusOf(name).state !== "stopped" && driver.refusesLive(intent.uuid, limits) !== undefined) return;
+  await driver.resize(intent.uuid, limits);
   writeAtomic(containerPaths(name).config, intent.config);
 }
 

@@ -11,7 +11,7 @@ import { unpack } from "../storage/archive/unpack.ts";
 import { storageDriver } from "../storage/drivers.ts";
 import { must } from "../storage/program.ts";
 import type { LockedContainer } from "./container.ts";
-import { volumeLimits } from "./exchange.ts";
+import { diskLimits } from "./disk-limits.ts";
 import { saveState } from "./store.ts";
 
 /** Limits are the volume's. */
@@ -47,7 +47,7 @@ async function fillLayers(container: LockedContainer, trees: Trees): Promise<voi
   const layers = state.layers.map((layer) => ({ ...layer, baseUid }));
   for (const [index, { id, storage }] of layers.entries()) {
     const driver = storageDriver(storage);
-    await driver.create(id, volumeLimits(container));
+    await driver.create(id, diskLimits(container.config));
     await driver.withVolume(id, async (dir) => {
       await unpackTree(trees, layerPrefix(index), `${dir}/upper`, baseUid, true);
     });

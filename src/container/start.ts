@@ -2,15 +2,17 @@
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { sha256 } from "../base/digest.ts";
 import { BerthError } from "../base/errors.ts";
-import { makeDirs } from "../base/files.ts";
+import { makeDirs, readIfExists } from "../base/files.ts";
 import { containerPaths, eventsPath, instance } from "../base/paths.ts";
 import type { Mount } from "../config/mounts.ts";
+import { apparmorState, loadProfile, selinuxEnforces, unloadProfile } from "../kernel/apparmor.ts";
 import { ownCommand } from "../kernel/binaries.ts";
 import { encodePlan, type Plan } from "../kernel/plan.ts";
 import { compiledFilter } from "../kernel/seccomp.ts";
+import { apparmorProfiles, placeholderName, profileNameOf } from "../launch/apparmor.ts";
 import { attachPlan, launchPlan, mountPlan } from "../launch/plan.ts";
 import { deviceRules } from "../launch/policy.ts";
-import { seccompPolicy } from "../launch/seccomp.ts";
+import { seccompPolicies } from "../launch/seccomp.ts";
 import { subnetOf } from "../network/bridge.ts";
 import { gatewayOf, toText } from "../network/ipv4.ts";
 import { networkRecords } from "../network/records.ts";
@@ -68,6 +70,7 @@ export async function startContainer(
   let pid: number;
   try {
     cgroups().prepare(name, limitsOf(config), deviceRules, state.baseUid);
+    confineByApparmor(name, config, state.uuid);
     writeFileSync(attachFile, encodePlan(attach), { mode: 0o600 });
     recordVolumes(container);
     pid = await launchKeeper(name, "start", start, container.lock);
@@ -89,10 +92,23 @@ export async function checkStart(container: LockedContainer): Promise<void> {
 /** What a start makes outside the guest and what a crash may have left of one: cgroups and records. The exit record stays. */
 export function releaseRuntime(name: string): void {
   cgroups().remove(name);
-  const { run, init, attach, keeperSocket, adopted, held, volumes } = containerPaths(name);
-  for (const file of [init, attach, keeperSocket, adopted, volumes]) rmSync(file, { force: true });
+  const { run, init, attach, keeperSocket, adopted, held, volumes, apparmor } = containerPaths(name);
+  const profile = readIfExists(apparmor);
+  if (profile !== undefined) unloadProfile(profile);
+  for (const file of [init, attach, keeperSocket, adopted, volumes, apparmor]) rmSync(file, { force: true });
   rmSync(held, { recursive: true, force: true });
   rmSync(`${run}/reboot.log`, { force: true });
+}
+
+const usesApparmor = ({ apparmor }: LockedContainer["config"]): boolean =>
+  apparmor === "auto" && apparmorState() === "on";
+
+/** Loads the container's profile; the record of it is written first, so that whoever cleans up knows of it. */
+export function confineByApparmor(name: string, config: LockedContainer["config"], uuid: string): void {
+  if (!usesApparmor(config)) return;
+  const profile = profileNameOf(uuid);
+  writeFileSync(containerPaths(name).apparmor, profile, { mode: 0o600 });
+  loadProfile(apparmorProfiles(config), placeholderName, profile);
 }
 
 /** The plans of a start, and the digest of the files that tell the guest who it is. */
@@ -108,7 +124,12 @@ export function plans(
     name,
     config,
     uuid: state.uuid,
-    seccomp: compiledFilter(seccompPolicy({ privileged: config.privileged, arch: process.arch })),
+    apparmor: usesApparmor(config) ? profileNameOf(state.uuid) : undefined,
+    selinux: selinuxEnforces(),
+    seccomp: seccompPolicies({ ...config, arch: process.arch }).map(({ text, log }) => ({
+      filter: compiledFilter(text),
+      log,
+    })),
   };
   const start = launchPlan({
     ...shared,
@@ -160,8 +181,13 @@ const failures = {
   mount: ["container.mount-failed", "runs on as it was"],
 } as const;
 
-/** Runs a verb of berth-launch; where it stays as keeper, the lock stays with it until the start is decided. */
-async function launchKeeper(name: string, verb: Verb, plan: Plan, lock: ContainerLock): Promise<number> {
+/** Runs a verb of berth-launch; where it stays as keeper, the lock stays with it until the start is decided. Gives init's pid. */
+export async function launchKeeper(
+  name: string,
+  verb: Verb,
+  plan: Plan,
+  lock: ContainerLock,
+): Promise<number> {
   const launched = launch(launchWords(verb, plan), plan, lock, {
     held: false,
     failed: startFailed(name, verb),

@@ -1,22 +1,15 @@
 /** What `ls` and `info` show: the kernel's figures beside the limits. */
-import { statfsSync } from "node:fs";
 import type { BerthError } from "../base/errors.ts";
 import { asBerthError } from "../base/errors.ts";
 import { readIfExists } from "../base/files.ts";
 import type { ContainerConfig } from "../config/schema.ts";
 import { cgroups } from "../resources/cgroup.ts";
 import type { Usage } from "../resources/driver.ts";
+import { type DiskUse, diskOf } from "./disk.ts";
 import { containerNames } from "./name.ts";
 import { recoverIdle } from "./recover.ts";
 import { type Status, statusOf } from "./status.ts";
 import { type ContainerState, loadConfig, loadState } from "./store.ts";
-
-export type DiskUse = {
-  readonly used: number;
-  readonly size: number;
-  readonly inodesUsed: number;
-  readonly inodes: number;
-};
 
 export type View = {
   readonly name: string;
@@ -24,6 +17,8 @@ export type View = {
   readonly state: ContainerState;
   readonly status: Status;
   readonly usage: Usage | undefined;
+  /** Of one that runs. */
+  readonly disk: DiskUse | undefined;
   /** Seconds since init started. */
   readonly uptime: number | undefined;
 };
@@ -39,11 +34,13 @@ const sinceBoot = (): number => Number(readIfExists("/proc/uptime")?.split(" ")[
 export function viewOf(name: string): View {
   const status = statusOf(name);
   const running = status.state !== "stopped";
+  const [config, state] = [loadConfig(name), loadState(name)];
   return {
     name,
-    config: loadConfig(name),
-    state: loadState(name),
+    config,
+    state,
     status,
+    disk: running ? diskOf({ name, config, state, status }) : undefined,
     usage: running ? cgroups().usage(name) : undefined,
     uptime: running ? Math.max(0, sinceBoot() - status.init.startTime / USER_HZ) : undefined,
   };
@@ -61,15 +58,5 @@ function viewOrFault(name: string): View | BrokenView {
     return viewOf(name);
   } catch (error) {
     return { name, broken: asBerthError(error), running: statusOf(name).state !== "stopped" };
-  }
-}
-
-/** The guest's root as its own `df` sees it. The path ends at a link the kernel makes: nothing of the guest is followed. */
-export function diskUse(pid: number): DiskUse | undefined {
-  try {
-    const { blocks, bfree, bsize, files, ffree } = statfsSync(`/proc/${pid}/root`);
-    return { used: (blocks - bfree) * bsize, size: blocks * bsize, inodesUsed: files - ffree, inodes: files };
-  } catch {
-    return undefined;
   }
 }

@@ -53,7 +53,8 @@ export async function resizeUnused(name: string, limits: Partial<VolumeLimits>):
   return await withVolumeLocks([name], async () => {
     const record = needVolume(name);
     const wanted = { bytes: record.bytes, inodes: record.inodes, ...limits };
-    if (storageDriver(record.storage).resizesLive) await resizeVolume(record, wanted);
+    if (storageDriver(record.storage).refusesLive(record.id, wanted) === undefined)
+      await resizeVolume(record, wanted);
     else await whileStopped(record, () => resizeVolume(record, wanted));
     return needVolume(name);
   });

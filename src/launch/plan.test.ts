@@ -1,9 +1,11 @@
 import { describe, expect, test } from "bun:test";
 import { parseContainerConfig } from "../config/parse.ts";
+import { syscallNames } from "../config/syscalls.ts";
 import type { Op, PlanRecord } from "../kernel/plan.ts";
 import { attachPlan, type LaunchFacts, launchPlan } from "./plan.ts";
 import { boundingSet } from "./policy.ts";
-import { seccompPolicy } from "./seccomp.ts";
+import { seccompPolicies } from "./seccomp.ts";
+import { absent, absentPrivileged, refused, refusedPrivileged, strictAllowed } from "./syscall-lists.ts";
 
 const facts = (yaml = ""): LaunchFacts => ({
   name: "web1",
@@ -16,7 +18,9 @@ const facts = (yaml = ""): LaunchFacts => ({
   consoleLogSize: 1 << 20,
   eventsFile: "/var/log/berth/events.jsonl",
   rebootCommand: ["/usr/bin/berth", "start", "--by-keeper", "web1"],
-  seccomp: new Uint8Array(8),
+  seccomp: [{ filter: new Uint8Array(8), log: false }],
+  apparmor: undefined,
+  selinux: false,
   cgroupRecords: [],
   rootRecords: [],
   volumeRecords: [],
@@ -112,25 +116,96 @@ describe("a privileged guest", () => {
 });
 
 test("exec gets the confinement of init", () => {
-  const all = facts("no-new-privs: true");
+  const all = {
+    ...facts("no-new-privs: true\nselinux-label: u:r:t:s0"),
+    seccomp: [
+      { filter: new Uint8Array(8), log: false },
+      { filter: new Uint8Array(16), log: true },
+    ],
+    apparmor: "berth-1",
+    selinux: true,
+  };
   const [start, attach] = [launchPlan(all), attachPlan(all)];
-  for (const op of ["caps", "seccomp", "noNewPrivs", "namespaces"] as const)
+  for (const op of [
+    "caps",
+    "seccomp",
+    "seccompLog",
+    "noNewPrivs",
+    "namespaces",
+    "apparmor",
+    "selinux",
+  ] as const) {
     expect(of(attach, op)).toEqual(of(start, op));
+    expect(of(attach, op).length).toBeGreaterThan(0);
+  }
 });
 
 describe("system calls", () => {
-  const lines = (privileged: boolean) => seccompPolicy({ privileged, arch: "x64" }).split("\n");
+  const policies = (yaml = "") =>
+    seccompPolicies({ ...parseContainerConfig(`template: d\n${yaml}`, "f").value, arch: "x64" }).map(
+      ({ text }) => text,
+    );
+  const lines = (yaml = "") => (policies(yaml).at(-1) ?? "").split("\n");
   test("the host's log, modules, quota and nested namespaces are refused", () => {
-    const policy = lines(false);
-    for (const call of ["syslog", "init_module", "kexec_load", "quotactl", "bpf"])
+    const policy = lines();
+    for (const call of ["syslog", "init_module", "kexec_load", "quotactl", "nr:443", "bpf"])
       expect(policy).toContain(`errno 1 ${call}`);
     expect(policy).toContain(`errno 1 unshare 0 masked_eq ${0x10000000} ${0x10000000}`);
-    expect(policy).toContain("errno 38 clone3");
+    expect(policy).toContain("errno 38 nr:435"); // clone3
+    expect(policy).toContain(`errno 97 socket 0 masked_eq 40 ${0xffffffff}`);
     for (const arch of ["x86_64", "x32", "x86"]) expect(policy).toContain(`arch ${arch}`);
   });
-  test("without a user namespace project ids and file handles are refused as well", () => {
-    expect(lines(true)).toContain("errno 1 open_by_handle_at");
-    expect(lines(true)).toContain(`errno 1 ioctl 1 masked_eq ${0x401c5820} ${0xffffffff}`);
-    expect(lines(false)).not.toContain("errno 1 open_by_handle_at");
+  test("without a user namespace project ids, file handles and mounts that no rule sees are refused as well", () => {
+    expect(lines("privileged: true")).toContain("errno 1 open_by_handle_at");
+    expect(lines("privileged: true")).toContain(`errno 1 ioctl 1 masked_eq ${0x401c5820} ${0xffffffff}`);
+    expect(lines("privileged: true")).toContain("errno 38 nr:429"); // move_mount
+    expect(lines()).not.toContain("errno 1 open_by_handle_at");
   });
+  test("a guest that nests makes namespaces, and nothing else that another may not", () => {
+    const [policy, nesting] = [lines(), lines("nesting: true")];
+    const lost = policy.filter((line) => !nesting.includes(line));
+    expect(nesting.filter((line) => !policy.includes(line))).toEqual([]);
+    expect(lost.every((line) => / (clone|unshare|nr:435)\b/.test(line))).toBe(true);
+    expect(lost).toHaveLength(14);
+  });
+  test("strict lays a list of what is allowed over what is refused", () => {
+    const [list = "", denied] = policies("seccomp: {profile: strict, allow: [ptrace]}");
+    expect(list).toStartWith("default errno 38\nbadarch errno 38\narch x86_64\nallow");
+    expect(denied).toBe(policies("seccomp: {allow: [ptrace]}")[0]);
+    expect(list).toContain("allow ptrace\n");
+    expect(list).not.toContain("allow socket\n");
+  });
+  test("what a person allows and denies holds", () => {
+    const policy = lines("seccomp: {allow: [keyctl, clone3], deny: [ptrace, quotactl]}");
+    expect(policy).not.toContain("errno 38 keyctl");
+    expect(policy).not.toContain("errno 38 nr:435");
+    expect(policy).toContain("errno 1 ptrace");
+    expect(policy.filter((line) => line === "errno 1 quotactl")).toHaveLength(1);
+  });
+  test("what is logged leaves out the calls that programs do without", () => {
+    const [quiet, logged] = policies("seccomp: {log: true}");
+    expect(quiet).toContain("errno 38 nr:435"); // clone3
+    expect(quiet).not.toContain("errno 1 ");
+    expect(logged).toContain("errno 1 bpf");
+    expect(logged).not.toContain("\nerrno 38 ");
+  });
+  test("profiles name calls that exist", () => {
+    for (const call of [...refused, ...absent, ...refusedPrivileged, ...absentPrivileged, ...strictAllowed])
+      expect(syscallNames).toContain(call);
+    for (const call of strictAllowed) expect([...refused, ...absent]).not.toContain(call as never);
+  });
+});
+
+test("a guest that nests has a proc and a sys with nothing over them, for its root alone", () => {
+  const plan = launchPlan(facts("nesting: true"));
+  expect(of(plan, "dir")).toContainEqual(["/dev/.berth", "700", 1 << 28, 1 << 28]);
+  expect(of(plan, "mount").map(([type, target]) => [type, target])).toContainEqual([
+    "proc",
+    "/dev/.berth/proc",
+  ]);
+  expect(
+    of(launchPlan(facts()), "mount")
+      .map(([, target]) => target)
+      .join(),
+  ).not.toContain("/dev/.berth");
 });

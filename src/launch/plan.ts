@@ -1,6 +1,7 @@
 /** `container config -> launch plan`: a pure function. What acts on it is berth-launch. */
 import type { Mount, MountOption } from "../config/mounts.ts";
 import type { ContainerConfig } from "../config/schema.ts";
+import { removeFile } from "../kernel/apparmor.ts";
 import type { Plan, PlanRecord } from "../kernel/plan.ts";
 import {
   boundingSet,
@@ -10,6 +11,8 @@ import {
   guestTmpMounts,
   maskedPaths,
   readOnlyPaths,
+  unmaskedDir,
+  unmaskedMounts,
 } from "./policy.ts";
 
 /** User and group ids of each container (DESIGN: 65536 of its own). */
@@ -36,7 +39,12 @@ export type LaunchFacts = {
   readonly eventsFile: string;
   /** argv of the command the keeper runs when the guest reboots itself. */
   readonly rebootCommand: readonly string[];
-  readonly seccomp: Uint8Array;
+  /** Compiled filters, in the order in which the kernel gets them. */
+  readonly seccomp: readonly { readonly filter: Uint8Array; readonly log: boolean }[];
+  /** Name of the AppArmor profile, where the host can load one. */
+  readonly apparmor: string | undefined;
+  /** Whether SELinux enforces here. */
+  readonly selinux: boolean;
   readonly cgroupRecords: readonly PlanRecord[];
   readonly rootRecords: readonly PlanRecord[];
   /** Records that make the volumes' mounts which sources of `mounts` name as "@ID/data". */
@@ -90,12 +98,17 @@ export function guestEnvironment(config: ContainerConfig, uuid: string): string[
   return Object.entries({ ...fixed, ...config.environment }).map(([key, value]) => `${key}=${value}`);
 }
 
+type Confinement = Pick<LaunchFacts, "config" | "seccomp" | "apparmor" | "selinux">;
+
 /** Confinement that init and exec'd commands share. */
-function confinement({ config, seccomp }: Pick<LaunchFacts, "config" | "seccomp">): PlanRecord[] {
+function confinement({ config, seccomp, apparmor, selinux }: Confinement): PlanRecord[] {
+  const label = config["selinux-label"];
   return [
+    ...(apparmor === undefined ? [] : [["apparmor", apparmor] as const]),
+    ...(selinux && label !== undefined ? [["selinux", label] as const] : []),
     ["caps", ...boundingSet(config.privileged)],
     ...(config["no-new-privs"] ? [["noNewPrivs"] as const] : []),
-    ["seccomp", seccomp],
+    ...seccomp.map(({ filter, log }) => [log ? "seccompLog" : "seccomp", filter] as const),
   ];
 }
 
@@ -117,11 +130,12 @@ export function launchPlan(facts: LaunchFacts): Plan {
     ["events", facts.eventsFile],
     ...(facts.trace ? [["trace"] as const] : []),
     ...facts.cgroupRecords,
+    ...(facts.apparmor === undefined ? [] : [["endWrite", removeFile, facts.apparmor] as const]),
     ["scratch", facts.scratchDir],
     ...facts.rootRecords,
     ...facts.volumeRecords,
-    ...hostMadeFiles(baseUid),
-    ...mounts(privileged),
+    ...hostMadeFiles(baseUid, config.nesting),
+    ...mounts(config),
     ...Object.entries(config.sysctl).map(
       ([key, value]) => ["sysctl", key.replaceAll(".", "/"), value, "must"] as const,
     ),
@@ -153,10 +167,11 @@ export function viewPlan(
 }
 
 /** Device nodes and links: no guest can make them itself, and /dev must hold these and no others at boot. */
-function hostMadeFiles(baseUid: number): PlanRecord[] {
+function hostMadeFiles(baseUid: number, nesting: boolean): PlanRecord[] {
   return [
     ["dir", "/dev", "755", baseUid, baseUid],
     ...["pts", "shm", "berth"].map((dir) => ["dir", `/dev/${dir}`, "755", baseUid, baseUid] as const),
+    ...(nesting ? [["dir", unmaskedDir, "700", baseUid, baseUid] as const] : []),
     ...deviceNodes.map(
       ([node, major, minor]) => ["node", `/dev/${node}`, "c", major, minor, "666", baseUid, baseUid] as const,
     ),
@@ -164,15 +179,21 @@ function hostMadeFiles(baseUid: number): PlanRecord[] {
   ];
 }
 
-function mounts(privileged: boolean): PlanRecord[] {
-  const mount = ([type, target, attributes, options]: (
-    | typeof guestMounts
-    | typeof guestTmpMounts
-  )[number]): PlanRecord => ["mount", type, target, attributes, ...options];
+type FileSystem = (typeof guestMounts | typeof guestTmpMounts | typeof unmaskedMounts)[number];
+
+function mounts({ privileged, nesting }: ContainerConfig): PlanRecord[] {
+  const mount = ([type, target, attributes, options]: FileSystem): PlanRecord => [
+    "mount",
+    type,
+    target,
+    attributes,
+    ...options,
+  ];
   return [
     ...guestMounts.map(mount),
     ["bindSelf", "/dev"],
     ...guestTmpMounts.map(mount),
+    ...(nesting ? unmaskedMounts.map(mount) : []),
     ["bindConsole", "/dev/berth"],
     ...readOnlyPaths(privileged).map((path) => ["readonly", path] as const),
     ...maskedPaths.map((path) => ["mask", path] as const),
@@ -212,11 +233,7 @@ function attributesOf(options: Mount["options"]): readonly string[] {
 }
 
 /** The plan that `exec` and `enter` use while the guest runs. */
-export function attachPlan(
-  facts: Pick<LaunchFacts, "name" | "config" | "uuid" | "seccomp"> & {
-    readonly cgroupRecords: readonly PlanRecord[];
-  },
-): Plan {
+export function attachPlan(facts: Confinement & Pick<LaunchFacts, "name" | "uuid" | "cgroupRecords">): Plan {
   return [
     ["name", facts.name],
     ["namespaces", ...namespaces(facts.config.privileged)],

@@ -62,6 +62,19 @@ export const boundingSet = (privileged: boolean): number[] =>
       !neverKept.includes(capability) && !(privileged && notWhenPrivileged.includes(capability)),
   );
 
+/** Directories of the host's kernel that hold nothing for a guest: covered, and denied by AppArmor. */
+export const hiddenDirs = [
+  "/sys/devices/virtual/powercap",
+  "/sys/firmware",
+  "/sys/fs/bpf",
+  "/sys/fs/pstore",
+  "/sys/fs/selinux",
+  "/sys/kernel/config",
+  "/sys/kernel/debug",
+  "/sys/kernel/security",
+  "/sys/kernel/tracing",
+] as const;
+
 /** Paths that get an unreadable cover. */
 export const maskedPaths = [
   "/proc/acpi",
@@ -77,15 +90,7 @@ export const maskedPaths = [
   "/proc/sysrq-trigger",
   "/proc/timer_list",
   "/proc/timer_stats",
-  "/sys/devices/virtual/powercap",
-  "/sys/firmware",
-  "/sys/fs/bpf",
-  "/sys/fs/pstore",
-  "/sys/fs/selinux",
-  "/sys/kernel/config",
-  "/sys/kernel/debug",
-  "/sys/kernel/security",
-  "/sys/kernel/tracing",
+  ...hiddenDirs,
 ] as const;
 
 /** Paths that become read-only. A user namespace owns its own part of /proc/sys, and the kernel guards the rest. */
@@ -97,6 +102,17 @@ export const guestMounts = [
   ["proc", "/proc", "nosuid,nodev,noexec", []],
   ["sysfs", "/sys", "ro,nosuid,nodev,noexec", []],
   ["cgroup2", "/sys/fs/cgroup", "nosuid,nodev,noexec", []],
+] as const;
+
+/**
+ * For guests that nest. The kernel lets a user namespace mount proc and sysfs only where it sees an instance with nothing
+ * laid over it (fs/namespace.c, mount_too_revealing), and the masks lie over those at /proc and /sys. These two stand
+ * where only the guest's root may look.
+ */
+export const unmaskedDir = "/dev/.berth";
+export const unmaskedMounts = [
+  ["proc", `${unmaskedDir}/proc`, "nosuid,nodev,noexec", []],
+  ["sysfs", `${unmaskedDir}/sys`, "nosuid,nodev,noexec", []],
 ] as const;
 
 /** File systems below /dev and /run, mounted once /dev is a mount point of its own. */

@@ -1,71 +1,31 @@
 /**
- * The system calls a guest is refused, as the text that berth-seccomp compiles. Everything else is allowed: the
- * kernel checks capabilities itself, and an old guest must run.
+ * The system calls a guest is refused, as the text that berth-seccomp compiles. Profile `default` allows everything
+ * else: the kernel checks capabilities itself, and an old guest must run. `nesting` is `default` with namespaces of its
+ * own. `strict` lays a list of what is allowed over `default`.
  */
+import type { ContainerConfig } from "../config/schema.ts";
+import { sharedNumber } from "../config/syscalls.ts";
+import {
+  absent,
+  absentPrivileged,
+  refused,
+  refusedPrivileged,
+  strictAllowed,
+  strictFamilies,
+} from "./syscall-lists.ts";
 
 const EPERM = 1;
 const ENOSYS = 38;
-
-/** Refused to every guest. */
-const refused = [
-  // The host's log, kernel and modules.
-  "syslog",
-  "kexec_load",
-  "kexec_file_load",
-  "init_module",
-  "finit_module",
-  "delete_module",
-  "create_module",
-  "query_module",
-  "get_kernel_syms",
-  "lookup_dcookie",
-  "nfsservctl",
-  "uselib",
-  "_sysctl",
-  "sysfs",
-  // Large attack surfaces that no guest of ours needs.
-  "bpf",
-  "perf_event_open",
-  "userfaultfd",
-  "vm86",
-  "vm86old",
-  "modify_ldt",
-  // Keyrings are the host's: they know no namespace.
-  "add_key",
-  "keyctl",
-  "request_key",
-  // Quota belongs to berth.
-  "quotactl",
-  "nr:443", // quotactl_fd
-  // Host wide switches.
-  "swapon",
-  "swapoff",
-  "acct",
-  "iopl",
-  "ioperm",
-  "settimeofday",
-  "stime",
-  "clock_settime",
-  "clock_settime64",
-] as const;
-
-/** Answered with ENOSYS, so that programs fall back: CRIU cannot dump an io_uring. */
-const absent = ["io_uring_setup", "io_uring_enter", "io_uring_register"] as const;
-
-/** A guest without a user namespace has the host's rights over these. */
-const refusedPrivileged = [
-  "open_by_handle_at",
-  "adjtimex",
-  "clock_adjtime",
-  "clock_adjtime64",
-  "nr:469",
-] as const;
+const EAFNOSUPPORT = 97;
 
 /** FS_IOC_FSSETXATTR, FS_IOC_SETFLAGS, FS_IOC32_SETFLAGS: would take a file out of its project quota. */
 const refusedIoctls = [0x401c5820, 0x40086602, 0x40046602] as const;
 
-/** The kernel looks at the low half of an ioctl's request only (CVE-2019-10063). */
-const IOCTL_BITS = 0xffffffff;
+/** The kernel looks at the low half of an int argument only (CVE-2019-10063). */
+const INT_BITS = 0xffffffff;
+
+/** Its addresses know no network namespace: a guest would speak with the hypervisor's side, and with its neighbours. */
+const AF_VSOCK = 40;
 
 // include/uapi/linux/sched.h
 const CLONE_NEWTIME = 0x80;
@@ -83,24 +43,113 @@ const architectures: Record<string, readonly string[]> = {
   arm64: ["aarch64", "arm"],
 };
 
-/** The policy text. Nested namespaces are refused because CRIU cannot dump them. */
-export function seccompPolicy(options: { readonly privileged: boolean; readonly arch: string }): string {
-  const errno = (code: number, call: string): string => `errno ${code} ${call}`;
-  const masked = (call: string, flag: number): string => `errno ${EPERM} ${call} 0 masked_eq ${flag} ${flag}`;
+export type SeccompChoice = Pick<ContainerConfig, "privileged" | "nesting" | "seccomp"> & {
+  /** process.arch of the host. */
+  readonly arch: string;
+};
+
+/** What the profile of a container is called. */
+export const profileName = ({ nesting, seccomp }: Pick<ContainerConfig, "nesting" | "seccomp">) =>
+  nesting ? "nesting" : seccomp.profile;
+
+type Rule = { readonly errno: number; readonly call: string; readonly condition?: string };
+
+/** A call as berth-seccomp names it: by number where libseccomp may be older than the call. */
+const named = (call: string): string => {
+  const number = sharedNumber(call);
+  return number === undefined ? call : `nr:${number}`;
+};
+
+const refuse = (errno: number, calls: readonly string[]): Rule[] => calls.map((call) => ({ errno, call }));
+
+const flagSet = (call: string, flag: number): Rule => ({
+  errno: EPERM,
+  call,
+  condition: `0 masked_eq ${flag} ${flag}`,
+});
+
+/** CRIU cannot dump nested namespaces. */
+const noNesting: readonly Rule[] = [
+  ...nestedNamespaces.flatMap((flag) => [flagSet("clone", flag), flagSet("unshare", flag)]),
+  flagSet("unshare", CLONE_NEWTIME),
+  // Its flags lie in memory where a filter cannot see them; libc falls back to clone.
+  { errno: ENOSYS, call: "clone3" },
+];
+
+const privilegedRules: readonly Rule[] = [
+  ...refuse(EPERM, refusedPrivileged),
+  ...refuse(ENOSYS, absentPrivileged),
+  ...refusedIoctls.map((request) => ({
+    errno: EPERM,
+    call: "ioctl",
+    condition: `1 masked_eq ${request} ${INT_BITS}`,
+  })),
+];
+
+/** What is refused; what a person denies stands first, and what they allow is taken off. */
+function rules({ privileged, nesting, seccomp }: SeccompChoice): Rule[] {
+  const allowed = new Set(seccomp.allow);
+  const denied = new Set(seccomp.deny);
+  const built: readonly Rule[] = [
+    ...refuse(EPERM, refused),
+    ...refuse(ENOSYS, absent),
+    { errno: EAFNOSUPPORT, call: "socket", condition: `0 masked_eq ${AF_VSOCK} ${INT_BITS}` },
+    ...(privileged ? privilegedRules : []),
+    ...(nesting ? [] : noNesting),
+  ];
   return [
-    "default allow",
+    ...refuse(EPERM, [...denied]),
+    ...built.filter(({ call }) => !allowed.has(call) && !denied.has(call)),
+  ];
+}
+
+const ruleText = ({ errno, call, condition }: Rule): string =>
+  `errno ${errno} ${condition === undefined ? named(call) : `${call} ${condition}`}`;
+
+/** Everything that is not on the list is answered as by a kernel without it; of architectures the host's own alone. */
+function allowlist({ arch, seccomp }: SeccompChoice): string {
+  return [
+    `default errno ${ENOSYS}`,
     `badarch errno ${ENOSYS}`,
-    ...(architectures[options.arch] ?? []).map((arch) => `arch ${arch}`),
-    ...refused.map((call) => errno(EPERM, call)),
-    ...absent.map((call) => errno(ENOSYS, call)),
-    ...(options.privileged ? refusedPrivileged.map((call) => errno(EPERM, call)) : []),
-    ...(options.privileged
-      ? refusedIoctls.map((request) => `errno ${EPERM} ioctl 1 masked_eq ${request} ${IOCTL_BITS}`)
-      : []),
-    ...nestedNamespaces.flatMap((flag) => [masked("clone", flag), masked("unshare", flag)]),
-    masked("unshare", CLONE_NEWTIME),
-    // Its flags lie in memory where a filter cannot see them; libc falls back to clone.
-    errno(ENOSYS, "clone3"),
+    ...(architectures[arch]?.slice(0, 1) ?? []).map((one) => `arch ${one}`),
+    ...[...new Set([...strictAllowed, ...seccomp.allow])].map((call) => `allow ${named(call)}`),
+    ...(seccomp.allow.includes("socket")
+      ? []
+      : strictFamilies.map((family) => `allow socket 0 masked_eq ${family} ${INT_BITS}`)),
     "",
   ].join("\n");
+}
+
+export type SeccompPolicy = {
+  readonly text: string;
+  /** Whether the kernel logs what it refuses. */
+  readonly log: boolean;
+};
+
+/**
+ * The policies of a container, in the order in which the kernel gets them: of several it takes the strictest answer,
+ * and among equals that of the last. Where refusals are logged, the calls that every program tries and does without
+ * (clone3 at each fork) get a policy of their own: their records would drown the others.
+ */
+export function seccompPolicies(choice: SeccompChoice): readonly SeccompPolicy[] {
+  const { log } = choice.seccomp;
+  const denylist = (some: readonly Rule[]): string =>
+    [
+      "default allow",
+      `badarch errno ${ENOSYS}`,
+      ...(architectures[choice.arch] ?? []).map((arch) => `arch ${arch}`),
+      ...some.map(ruleText),
+      "",
+    ].join("\n");
+  const all = rules(choice);
+  const absentCalls = ({ errno }: Rule): boolean => errno === ENOSYS;
+  return [
+    ...(profileName(choice) === "strict" ? [{ text: allowlist(choice), log }] : []),
+    ...(log
+      ? [
+          { text: denylist(all.filter(absentCalls)), log: false },
+          { text: denylist(all.filter((rule) => !absentCalls(rule))), log: true },
+        ]
+      : [{ text: denylist(all), log: false }]),
+  ];
 }

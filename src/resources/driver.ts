@@ -25,6 +25,8 @@ export type CgroupDriver = {
   readonly usage: (name: string) => Usage;
   readonly setFrozen: (name: string, frozen: boolean) => void;
   readonly isFrozen: (name: string) => boolean;
+  /** Whether rules of devices hold for it now, as the kernel tells. */
+  readonly hasDeviceRules: (name: string) => boolean;
   /** Records for `start`: where the guest and the keeper go, what is removed afterwards, device program. */
   readonly startRecords: (name: string, devices: readonly DeviceRule[]) => readonly PlanRecord[];
   /** Records for `attach`. */

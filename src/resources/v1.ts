@@ -4,6 +4,7 @@
  */
 import { existsSync } from "node:fs";
 import { BerthError, errnoOf } from "../base/errors.ts";
+import { devicePrograms } from "../kernel/bpf.ts";
 import type { PlanRecord } from "../kernel/plan.ts";
 import { type DeviceRule, deviceProgram, v1DeviceLines } from "./devices.ts";
 import type { CgroupDriver } from "./driver.ts";
@@ -147,6 +148,11 @@ export function v1Driver(layout: CgroupLayout, parent: string): CgroupDriver {
       const state = readCgroup(`${dir("freezer", name)}/freezer.state`);
       if (state !== undefined) return state !== "THAWED";
       return readCgroup(`${v2Dir(name)}/cgroup.freeze`) === "1";
+    },
+    hasDeviceRules: (name) => {
+      const list = readCgroup(`${dir("devices", name)}/devices.list`);
+      if (list !== undefined) return !list.split("\n").includes("a *:* rwm");
+      return (devicePrograms(v2Dir(name) ?? "") ?? 0) > 0;
     },
     startRecords: (name, devices) => [
       ...deviceRecords(name, devices),

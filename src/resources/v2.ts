@@ -1,6 +1,7 @@
 /** cgroup v2: one hierarchy; a container has a directory with its limits and below it, `guest`, the guest's own root. */
 import { chownSync, existsSync } from "node:fs";
 import { errnoOf } from "../base/errors.ts";
+import { devicePrograms } from "../kernel/bpf.ts";
 import { deviceProgram } from "./devices.ts";
 import type { CgroupDriver } from "./driver.ts";
 import type { CgroupLayout } from "./layout.ts";
@@ -76,6 +77,7 @@ export function v2Driver(layout: CgroupLayout & { v2: string }, parent: string):
     },
     setFrozen: (name, frozen) => writeCgroup(`${dir(name)}/cgroup.freeze`, frozen ? "1" : "0"),
     isFrozen: (name) => readCgroup(`${dir(name)}/cgroup.freeze`) === "1",
+    hasDeviceRules: (name) => (devicePrograms(dir(name)) ?? 0) > 0,
     startRecords: (name, devices) => [
       ["cgroupJoin", "v2", `${dir(name)}/guest`],
       ["cgroupKeeper", "v2", `${top}/${KEEPERS}`],

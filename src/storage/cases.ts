@@ -1,12 +1,23 @@
 /** What every storage driver must do: one file of cases, run for each of them by drivers.test.ts. */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
-import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
 import { BerthError } from "../base/errors.ts";
 import { poolDir } from "../base/paths.ts";
 import type { StorageDriver, VolumeLimits } from "./driver.ts";
 import { rootRecords } from "./overlay.ts";
 import { createPool, type PoolRequest, removePool } from "./pool.ts";
-import { isRoot, smallDisk, temporaryRoot, useRoot } from "./testing.ts";
+import { removeDirectory } from "./remove.ts";
+import { fill, inOverlay, isRoot, smallDisk, temporaryRoot, useRoot } from "./testing.ts";
 
 const MiB = 2 ** 20;
 const limits: VolumeLimits = { bytes: 64 * MiB, inodes: undefined };
@@ -105,18 +116,28 @@ export function driverCases(driver: StorageDriver, pool?: PoolRequest): void {
         }
       });
 
-      test.skipIf(!driver.resizesLive || !driver.enforcesQuota)(
+      test.skipIf(!driver.countsLive)(
         "limits are kept, changed, and never set below what is used",
         async () => {
-          await driver.create("a", { bytes: 64 * MiB, inodes: 500 });
-          expect(driver.usage("a")).toMatchObject({ bytes: 64 * MiB, inodes: 500 });
+          const inodes = driver.inodeLimit === "none" ? undefined : 500;
+          await driver.create("a", { bytes: 64 * MiB, inodes });
+          expect(driver.usage("a")).toMatchObject({ bytes: 64 * MiB, inodes });
           await driver.resize("a", { bytes: 128 * MiB, inodes: undefined });
           expect(driver.usage("a")).toMatchObject({ bytes: 128 * MiB, inodes: undefined });
-          expect(driver.usage("a").usedInodes ?? 0).toBeGreaterThan(0);
-          await expect(driver.resize("a", { bytes: 128 * MiB, inodes: 1 })).rejects.toThrow("too many files");
+          await driver.withVolume("a", async (dir) => writeSynced(`${dir}/upper/much`, 40 * MiB));
+          expect(driver.usage("a").usedBytes).toBeGreaterThanOrEqual(40 * MiB);
+          await expect(driver.resize("a", { bytes: 20 * MiB, inodes: undefined })).rejects.toThrow(
+            "too much",
+          );
           expect(driver.volumes()).toEqual(["a"]);
         },
       );
+
+      test.skipIf(driver.inodeLimit !== "changeable")("so is the number of files", async () => {
+        await driver.create("a", { bytes: 64 * MiB, inodes: 500 });
+        expect(driver.usage("a").usedInodes ?? 0).toBeGreaterThan(0);
+        await expect(driver.resize("a", { bytes: 128 * MiB, inodes: 1 })).rejects.toThrow("too many files");
+      });
 
       test("the records make an overlay of template, layers and volume, shifted or not", () => {
         const facts = { volume: { id: "a", storage: driver.name }, rootfs: "/t/rootfs" };
@@ -155,6 +176,33 @@ export function driverCases(driver: StorageDriver, pool?: PoolRequest): void {
         expect(driver.volumes()).toEqual(["a"]);
       });
 
+      test("renamed directories, hard links and removals are right through two layers", async () => {
+        const lower = `${root}/lower`;
+        mkdirSync(`${lower}/dir/deep`, { recursive: true });
+        for (const file of ["dir/deep/file", "one", "gone"]) writeFileSync(`${lower}/${file}`, `${file}\n`);
+        const at = `${root}/mounts`;
+        await driver.create("a", limits);
+        await inOverlay(
+          driver,
+          { at, volume: "a", layers: [], lower },
+          "mv dir moved; ln one two; echo more >> two; rm gone; mkdir dir; echo new > dir/fresh",
+        );
+        // The overlay's index has a link to each file that has several.
+        await driver.withVolume("a", async (dir) => await removeDirectory(`${dir}/work`));
+        await driver.seal("a");
+        await driver.create("b", limits);
+        const place = { at, volume: "b", layers: ["a"], lower };
+        const tree = "find . -type f | sort; cat one; stat -c %h one two; test one -ef two && echo same";
+        const first = "./dir/fresh\n./moved/deep/file\n./one\n./two\none\nmore\n2\n2\nsame";
+        expect(await inOverlay(driver, place, tree)).toBe(first);
+        await inOverlay(driver, place, "mv moved again; echo last >> one; mv dir/fresh fresh; rmdir dir");
+        const then = "./again/deep/file\n./fresh\n./one\n./two\none\nmore\nlast\n2\n2\nsame";
+        expect(await inOverlay(driver, place, tree)).toBe(then);
+        expect(await inOverlay(driver, place, "cat two again/deep/file")).toBe(
+          "one\nmore\nlast\ndir/deep/file",
+        );
+      });
+
       test.skipIf(driver.snapshot === undefined)("a snapshot is the volume as it was", async () => {
         await driver.create("a", limits);
         await driver.withVolume("a", async (dir) => {
@@ -170,12 +218,12 @@ export function driverCases(driver: StorageDriver, pool?: PoolRequest): void {
   );
 }
 
-function fill(path: string): void {
-  for (let size = 1 << 16; size >= 1; size >>= 1)
-    for (let i = 0; ; i += 1)
-      try {
-        writeFileSync(`${path}-${size}-${i}`, Buffer.alloc(size));
-      } catch {
-        break;
-      }
+function writeSynced(path: string, bytes: number): void {
+  const fd = openSync(path, "w");
+  try {
+    writeSync(fd, Buffer.alloc(bytes, 1));
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
 }

@@ -8,27 +8,51 @@ import type { PlanRecord } from "../kernel/plan.ts";
 export type { DriverName };
 
 /** Limits of a volume; `undefined` is no limit. Bytes and inodes count what the container changed, not the template. */
-export type VolumeLimits = { readonly bytes: number | undefined; readonly inodes: number | undefined };
+export type VolumeLimits = {
+  readonly bytes: number | undefined;
+  readonly inodes: number | undefined;
+  readonly soft?: SoftLimits | undefined;
+  /** Only looked at when the volume is made: whether users and groups inside the guest can be given limits. */
+  readonly userQuota?: boolean | undefined;
+};
+
+/** Limits that may be passed for a while: where the file system keeps them, what lies above is refused after the grace. */
+export type SoftLimits = {
+  readonly bytes: number | undefined;
+  readonly inodes: number | undefined;
+  /** Seconds. */
+  readonly grace: number;
+};
 
 /**
  * The limits in force and what is used. `undefined`: no limit, or not known without walking the tree. The counts of
  * a volume that is mounted lag behind; statfs of the guest's root has the true ones.
  */
-export type VolumeUsage = VolumeLimits & {
+export type VolumeUsage = Omit<VolumeLimits, "soft" | "userQuota"> & {
   readonly usedBytes: number | undefined;
   readonly usedInodes: number | undefined;
   /** Bytes on the host that the volume takes. */
   readonly allocated: number | undefined;
+  /** It is above a soft limit: when the kernel will refuse more, in milliseconds since 1970. */
+  readonly graceEnds?: number | undefined;
 };
 
 export type StorageDriver = {
   readonly name: DriverName;
   /** Whether a limit given to it holds. `plain` has none and warns. */
   readonly enforcesQuota: boolean;
-  /** Whether `resize` may be called while the guest runs, and it feels the limits at once. */
-  readonly resizesLive: boolean;
+  /** Why `resize` cannot give these limits to a volume while a guest runs on it; undefined when it can. */
+  readonly refusesLive: (id: string, limits: VolumeLimits) => string | undefined;
+  /** Whether the number of inodes is limited: for good when the volume is made, changeable, or not at all. */
+  readonly inodeLimit: "fixed" | "changeable" | "none";
+  /** Whether the counts of `usage` are exact while a guest runs. */
+  readonly countsLive: boolean;
+  /** Whether the file system itself keeps soft limits: it refuses what goes above them once the grace is over. */
+  readonly enforcesSoft: boolean;
   /** Names what the host lacks for this driver, or undefined when it works. */
   readonly missing: () => Promise<string | undefined>;
+  /** Names what is missing for quota of users and groups inside guests, or undefined when it works. */
+  readonly userQuotaGap: () => Promise<string | undefined>;
   /** Makes the empty volume; fails with storage.failed or host.no-space and then leaves nothing. */
   readonly create: (id: string, limits: VolumeLimits) => Promise<void>;
   /** Removes it with all data. Removing what is not there is fine. */
@@ -37,7 +61,7 @@ export type StorageDriver = {
   /** The ids of all its volumes. */
   readonly volumes: () => readonly string[];
   /**
-   * Changes the limits of a volume (not mounted, unless `resizesLive`); never below what it holds. A failure leaves it as it was;
+   * Changes the limits of a volume (while a guest runs on it only if `refusesLive` has nothing against it); never below what it holds. A failure leaves it as it was;
    * one that was killed is completed or taken back by calling it again.
    */
   readonly resize: (id: string, limits: VolumeLimits) => Promise<void>;
@@ -48,7 +72,8 @@ export type StorageDriver = {
   readonly seal: (id: string) => Promise<void>;
   /**
    * Copies the volume's tree as it is at one moment, whether or not a guest runs on it, into the new volume `to`; where
-   * the file system can do that. A failure leaves nothing.
+   * the file system can do that. A failure leaves nothing. What the source's `work` holds belongs to the source's
+   * upper: the copy's must be made anew before it is mounted as an overlay.
    */
   readonly snapshot?: (id: string, to: string) => Promise<void>;
   /** Runs `work` on the directory that holds `upper` and `work`, whether or not a guest runs on it. */

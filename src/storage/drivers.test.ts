@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { existsSync } from "node:fs";
 import { poolDir } from "../base/paths.ts";
+import { btrfsDriver } from "./btrfs.ts";
 import { driverCases } from "./cases.ts";
 import { chooseDriver } from "./drivers.ts";
 import { imageDriver } from "./image.ts";
@@ -9,9 +10,18 @@ import { createPool } from "./pool.ts";
 import { projectDriver } from "./project.ts";
 import { parseProjects } from "./project-ids.ts";
 import { kernelQuotaFault } from "./quota-probe.ts";
-import { isRoot, temporaryRoot, useRoot } from "./testing.ts";
+import { btrfsGap, isRoot, temporaryRoot, useRoot } from "./testing.ts";
 
 for (const driver of [imageDriver, plainDriver]) driverCases(driver);
+
+const gap = btrfsGap();
+if (gap === undefined)
+  driverCases(btrfsDriver, {
+    driver: "btrfs",
+    fileSystem: "btrfs",
+    place: { kind: "file", bytes: 2 ** 30 },
+  });
+else test.skip(`driver btrfs SKIP: ${gap}`, () => undefined);
 
 /** "ext4:/dev/vdb xfs:/dev/vdc": scratch disks of a lab host, whose content goes. */
 const disks = (process.env.BERTH_TEST_POOLS ?? "").split(" ").filter(Boolean);
@@ -42,7 +52,7 @@ describe.skipIf(!isRoot)("without a pool", () => {
   });
 
   test("where project quota does not work its pool is refused with the reason, and nothing is left", async () => {
-    if ((await kernelQuotaFault("ext4")) === undefined) return;
+    if ((await kernelQuotaFault("project", "ext4")) === undefined) return;
     const place = { kind: "file", bytes: 64 * 2 ** 20 } as const;
     await expect(createPool({ driver: "project", fileSystem: "ext4", place })).rejects.toMatchObject({
       code: "host.missing-feature",

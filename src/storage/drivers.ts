@@ -1,4 +1,5 @@
 /** The storage drivers by name. */
+import { btrfsDriver } from "./btrfs.ts";
 import type { DriverName, StorageDriver } from "./driver.ts";
 import { imageDriver } from "./image.ts";
 import { plainDriver } from "./plain.ts";
@@ -8,6 +9,7 @@ import { projectDriver } from "./project.ts";
 const drivers: Readonly<Record<DriverName, StorageDriver>> = {
   project: projectDriver,
   image: imageDriver,
+  btrfs: btrfsDriver,
   plain: plainDriver,
 };
 
@@ -16,10 +18,10 @@ export function storageDriver(name: DriverName): StorageDriver {
 }
 
 /**
- * The driver for a new container when nobody chose one: `project` where a pool was made
+ * The driver for a new container when nobody chose one: `project` or `btrfs` where a pool was made
  * for it (and seen to hold its limits), else `image`. `plain` is never
  * chosen here: a limit that does not hold is something to be asked for.
  */
 export async function chooseDriver(): Promise<DriverName> {
-  return readPool("project") === undefined ? "image" : "project";
+  return (["project", "btrfs"] as const).find((name) => readPool(name) !== undefined) ?? "image";
 }

@@ -15,8 +15,15 @@ export async function formatPool(
     await must("storage.failed", doing, "mkfs.xfs", ["-q", "-f", "-m", `uuid=${uuid}`, path]);
     return;
   }
+  if (fileSystem === "btrfs") {
+    await must("storage.failed", doing, "mkfs.btrfs", ["-q", "-f", "-U", uuid, "--", path]);
+    return;
+  }
   const project = driver === "project" ? ["-O", "quota,project"] : [];
-  const extended = ["lazy_itable_init=1", ...(driver === "project" ? ["quotatype=prjquota"] : [])].join(",");
+  const extended = [
+    "lazy_itable_init=1",
+    ...(driver === "project" ? ["quotatype=usrquota:grpquota:prjquota"] : []),
+  ].join(",");
   await must("storage.failed", doing, "mke2fs", [
     ...["-q", "-F", "-t", "ext4", "-m", "0", "-U", uuid],
     ...project,

@@ -19,7 +19,7 @@ import { makeDirs, syncDir } from "../base/files.ts";
 import { cacheDir } from "../base/paths.ts";
 import { formatSize } from "../base/units.ts";
 import { startTime } from "../kernel/process.ts";
-import { must } from "./program.ts";
+import { must, programError, run } from "./program.ts";
 
 const OPTIONS_VERSION = 2;
 
@@ -66,16 +66,21 @@ export function imageSize(bytes: number): number {
 }
 
 /** The path of the golden image, made if it is not there. */
-export async function goldenImage(bytes: number, inodes: number | undefined): Promise<string> {
+export async function goldenImage(
+  bytes: number,
+  inodes: number | undefined,
+  userQuota: boolean,
+): Promise<string> {
   const dir = `${cacheDir()}/golden`;
-  const path = `${dir}/v${OPTIONS_VERSION}-${bytes}-${inodes ?? "default"}.img`;
+  const path = `${dir}/v${OPTIONS_VERSION}-${bytes}-${inodes ?? "default"}${userQuota ? "-quota" : ""}.img`;
   if (existsSync(path)) return path;
   makeDirs(dir);
   dropLeftovers(dir);
   const stage = `${dir}/.making-${process.pid}-${randomBytes(4).toString("hex")}`;
   try {
     for (const sub of ["root", "root/upper", "root/work"]) mkdirSync(`${stage}/${sub}`, { recursive: true });
-    await format(`${stage}/golden.img`, `${stage}/root`, bytes, inodes);
+    await format(`${stage}/golden.img`, `${stage}/root`, bytes, inodes, userQuota);
+    if (userQuota) await countAnew(`${stage}/golden.img`);
     syncFile(`${stage}/golden.img`);
     renameSync(`${stage}/golden.img`, path);
     syncDir(dir);
@@ -85,7 +90,13 @@ export async function goldenImage(bytes: number, inodes: number | undefined): Pr
   return path;
 }
 
-async function format(image: string, root: string, bytes: number, inodes: number | undefined): Promise<void> {
+async function format(
+  image: string,
+  root: string,
+  bytes: number,
+  inodes: number | undefined,
+  userQuota: boolean,
+): Promise<void> {
   closeSync(openSync(image, "wx", 0o600));
   truncateSync(image, bytes);
   // The journal is at most 16 MiB: once written it stays allocated on the host, for each container.
@@ -99,18 +110,28 @@ async function format(image: string, root: string, bytes: number, inodes: number
     [
       "-q",
       "-F",
-      ...["-b", String(BLOCK), "-I", "256", "-m", "0", "-O", `none,${features}`],
+      ...["-b", String(BLOCK), "-I", "256", "-m", "0", "-O", `none,${features}${userQuota ? ",quota" : ""}`],
       ...["-J", `size=${journal}`, "-L", inodeLabel(inodes), "-d", root],
       // A few inodes are ext4's and overlayfs's own.
       ...(inodes === undefined ? ["-i", "16384"] : ["-N", String(inodes + 32)]),
       // Everything not written is a hole, and so zero; mounted with noinit_itable it stays one.
-      ...["-E", `nodiscard,lazy_itable_init=1,lazy_journal_init=1,root_owner=0:0,resize=${growable}`],
+      ...[
+        "-E",
+        `nodiscard,lazy_itable_init=1,lazy_journal_init=1,root_owner=0:0,resize=${growable}${userQuota ? ",quotatype=usrquota:grpquota" : ""}`,
+      ],
       "--",
       image,
     ],
     // The same image whatever the host's mke2fs.conf says.
     { MKE2FS_CONFIG: "/dev/null" },
   );
+}
+
+/** mke2fs counts the directories that it copies for nobody. */
+async function countAnew(image: string): Promise<void> {
+  const checked = await run("e2fsck", ["-f", "-y", image]);
+  // 1: errors were corrected (e2fsck(8)).
+  if (checked.code > 1) throw programError("storage.failed", `cannot format ${image}`, "e2fsck", checked);
 }
 
 function dropLeftovers(dir: string): void {

@@ -16,13 +16,16 @@ import { BerthError } from "../base/errors.ts";
 import { listIfExists, makeDirs, readIfExists, syncDir, writeAtomic } from "../base/files.ts";
 import { poolDir } from "../base/paths.ts";
 import { formatSize } from "../base/units.ts";
+import { CAP_SYS_RESOURCE, hasCapability } from "../kernel/capabilities.ts";
 import { mountDetached } from "../kernel/detached.ts";
+import { growExt4 } from "../kernel/ext4.ts";
 import type { PlanRecord } from "../kernel/plan.ts";
 import type { StorageDriver, VolumeLimits, VolumeMode, VolumeUsage } from "./driver.ts";
 import { BLOCK, goldenImage, imageSize, inodeLabel, syncFile } from "./golden.ts";
 import { loopOf, waitForLoop } from "./loops.ts";
 import { poolRoot } from "./pool-record.ts";
 import { describeProgram, findProgram, must, programError, run } from "./program.ts";
+import { kernelQuotaFault } from "./quota-probe.ts";
 import { readSuperblock } from "./superblock.ts";
 
 /** Size when no limit is set: sparse, so that it costs nothing until it is used. */
@@ -36,8 +39,12 @@ const shrunkOf = (id: string): string => `${dir()}/${id}.shrunk`;
 export const imageDriver: StorageDriver = {
   name: "image",
   enforcesQuota: true,
-  resizesLive: false,
+  refusesLive,
+  inodeLimit: "fixed",
+  countsLive: false,
+  enforcesSoft: false,
   missing,
+  userQuotaGap: () => kernelQuotaFault("project", "ext4"),
   create,
   remove,
   exists: (id) => existsSync(imageOf(id)),
@@ -75,7 +82,11 @@ async function loads(module: string, works: () => boolean): Promise<boolean> {
 async function create(id: string, limits: VolumeLimits): Promise<void> {
   const image = imageOf(id);
   if (existsSync(image)) throw new BerthError("storage.failed", `the volume ${id} exists already`);
-  const golden = await goldenImage(imageSize(limits.bytes ?? DEFAULT_SIZE), limits.inodes);
+  const golden = await goldenImage(
+    imageSize(limits.bytes ?? DEFAULT_SIZE),
+    limits.inodes,
+    limits.userQuota === true,
+  );
   makeDirs(dir());
   chmodSync(poolDir(), 0o700);
   const fresh = `${image}.new`;
@@ -117,12 +128,11 @@ async function refuseMounted(id: string): Promise<void> {
 /**
  * Grows in place: killed half way, a note tells the next resize to repair the file system first (nothing was
  * lost when resize2fs was killed at every third of its writes). Shrinking moves data: it is done to a copy, which
- * then takes the place.
+ * then takes the place. While a guest runs, the kernel itself makes the file system larger.
  */
 async function resize(id: string, limits: VolumeLimits): Promise<void> {
   if (!existsSync(imageOf(id)))
     throw new BerthError("storage.failed", `the volume ${id} does not exist`, "remove the container");
-  await refuseMounted(id);
   const wanted = imageSize(limits.bytes ?? DEFAULT_SIZE);
   const { label } = readSuperblock(imageOf(id));
   if (label !== inodeLabel(limits.inodes))
@@ -131,14 +141,43 @@ async function resize(id: string, limits: VolumeLimits): Promise<void> {
       `the inode limit of the volume ${id} cannot be changed: ext4 fixes it when it is made`,
       "make a new container with that limit and move the data",
     );
+  if (loopOf(imageOf(id)) !== undefined && refusesLive(id, limits) === undefined)
+    await growMounted(id, wanted);
+  else await resizeUnmounted(id, wanted);
+  syncFile(imageOf(id));
+  rmSync(growingOf(id), { force: true });
+}
+
+/** A mounted file system's superblock on the disk lags behind: its size is that of the file. */
+function refusesLive(id: string, limits: VolumeLimits): string | undefined {
+  const wanted = imageSize(limits.bytes ?? DEFAULT_SIZE);
+  if (wanted < statSync(imageOf(id)).size)
+    return `storage driver image makes disks smaller of stopped containers only`;
+  return hasCapability(CAP_SYS_RESOURCE)
+    ? undefined
+    : `making its disk larger needs CAP_SYS_RESOURCE, which this process lacks`;
+}
+
+/** Idempotent: one that was cut short is completed by calling it again. */
+async function growMounted(id: string, wanted: number): Promise<void> {
+  writeAtomic(growingOf(id), `${wanted}\n`);
+  await withVolume(id, async (dir) => {
+    truncateSync(imageOf(id), wanted);
+    await must("storage.failed", `cannot grow the volume ${id}`, "losetup", [
+      ...["--set-capacity", `/dev/${loopOf(imageOf(id))}`],
+    ]);
+    growExt4(dir, wanted / BLOCK);
+  });
+}
+
+async function resizeUnmounted(id: string, wanted: number): Promise<void> {
+  await refuseMounted(id);
   await finishHalfResize(id);
   const now = readSuperblock(imageOf(id)).blocks * BLOCK;
   if (wanted > now) await grow(id, wanted);
   else if (wanted < now) await shrink(id, wanted);
   // The file may have grown before the file system did not.
   if (statSync(imageOf(id)).size !== wanted) truncateSync(imageOf(id), wanted);
-  syncFile(imageOf(id));
-  rmSync(growingOf(id), { force: true });
 }
 
 async function finishHalfResize(id: string): Promise<void> {
@@ -243,9 +282,14 @@ export function mountedUsage(id: string): Pick<VolumeUsage, "usedBytes" | "usedI
  * the kernel would otherwise fill with zeros in the background: 160 MiB a guest of 10 GiB.
  */
 function mountRecords(id: string, as: string, mode: VolumeMode = "rw"): readonly PlanRecord[] {
-  const options = mode === "ro" ? "ro" : "errors=remount-ro,discard,noinit_itable";
-  return [["loop", as, imageOf(id), "ext4", options, mode === "shared" ? "dio,shared" : "dio"]];
+  const options =
+    mode === "ro" ? ["ro"] : ["errors=remount-ro", "discard", "noinit_itable", ...quotaFlags(id)];
+  return [["loop", as, imageOf(id), "ext4", options.join(","), mode === "shared" ? "dio,shared" : "dio"]];
 }
+
+/** Without them ext4 counts for users and groups, and holds nobody to a limit. */
+const quotaFlags = (id: string): readonly string[] =>
+  existsSync(imageOf(id)) && readSuperblock(imageOf(id)).userQuota ? ["usrquota", "grpquota"] : [];
 
 async function rename(id: string, to: string): Promise<void> {
   await refuseMounted(id);
@@ -281,7 +325,7 @@ async function withVolume<T>(
   const device = there === undefined ? await attachLoop(image, mode) : `/dev/${there}`;
   let fd: number;
   try {
-    fd = mountDetached("ext4", device, mode === "ro" ? ["ro"] : []);
+    fd = mountDetached("ext4", device, mode === "ro" ? ["ro"] : quotaFlags(id));
   } catch (error) {
     throw new BerthError("storage.failed", `cannot mount the volume ${id}`, "`berth pool check`", error);
   } finally {

@@ -17,8 +17,12 @@ const volumeOf = (id: string): string => `${dir()}/${id}`;
 export const plainDriver: StorageDriver = {
   name: "plain",
   enforcesQuota: false,
-  resizesLive: true,
+  refusesLive: () => undefined,
+  inodeLimit: "none",
+  countsLive: false,
+  enforcesSoft: false,
   missing: async () => undefined,
+  userQuotaGap: async () => "drivers project and image alone have it",
   create,
   remove,
   exists: (id) => existsSync(volumeOf(id)),

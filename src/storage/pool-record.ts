@@ -7,12 +7,16 @@ import { BerthError } from "../base/errors.ts";
 import { listIfExists, readIfExists } from "../base/files.ts";
 import { poolDir } from "../base/paths.ts";
 import { driverNames } from "../config/storage-drivers.ts";
+import { enableSimpleQuota, hasSimpleQuota } from "../kernel/btrfs-quota.ts";
 import { tryLock } from "../kernel/flock.ts";
 import type { DriverName } from "./driver.ts";
 import { loopOf } from "./loops.ts";
 import { mustSync } from "./program.ts";
 
-export type FileSystem = "ext4" | "xfs";
+export type FileSystem = "ext4" | "xfs" | "btrfs";
+
+/** Those that keep project quota. */
+export type ProjectFileSystem = Exclude<FileSystem, "btrfs">;
 
 /** What lies in pool/DRIVER.json. */
 export type PoolRecord = {
@@ -50,8 +54,7 @@ export const poolPlaces = (): readonly string[] =>
   driverNames.flatMap((name) => readPool(name)?.source.path ?? []);
 
 /** The directory of the driver's volumes, its pool mounted if it has one. */
-export function poolRoot(driver: DriverName): string {
-  const pool = readPool(driver);
+export function poolRoot(driver: DriverName, pool: PoolRecord | undefined = readPool(driver)): string {
   if (pool === undefined) return mountPoint(driver);
   if (pool.source.kind !== "directory") {
     if (!isMounted(driver)) withPoolLock(() => mountPool(pool));
@@ -68,8 +71,8 @@ export function poolRoot(driver: DriverName): string {
 
 /** Whether something is mounted at the pool's place. */
 export function isMounted(driver: DriverName): boolean {
-  const place = mountPoint(driver);
-  return existsSync(place) && statSync(place).dev !== statSync(poolDir()).dev;
+  const there = statSync(mountPoint(driver), { throwIfNoEntry: false });
+  return there !== undefined && there.dev !== statSync(poolDir()).dev;
 }
 
 /** Mounts it unless it is; the caller holds the pool lock. The loop device goes with the mount. */
@@ -77,11 +80,17 @@ export function mountPool({ driver, source, fileSystem, uuid }: PoolRecord): voi
   if (isMounted(driver)) return;
   mkdirSync(mountPoint(driver), { recursive: true, mode: 0o700 });
   const options = [
-    ...(driver === "project" ? ["prjquota"] : []),
+    ...(driver === "project" ? ["prjquota", "usrquota", "grpquota"] : []),
     ...(source.kind === "file" ? ["discard"] : []),
     ...(fileSystem === "ext4" ? ["errors=remount-ro"] : []),
     "rw",
   ].join(",");
+  if (source.kind !== "directory" && !existsSync(source.path))
+    throw new BerthError(
+      "storage.failed",
+      `${source.path}, which holds the pool of driver ${driver}, is missing`,
+      source.kind === "file" ? "mount the file system that has it" : "plug the disk in",
+    );
   const loop = source.kind === "file" ? attach(source.path) : undefined;
   try {
     mustSync("storage.failed", `cannot mount the pool ${source.path}`, "mount", [
@@ -93,6 +102,8 @@ export function mountPool({ driver, source, fileSystem, uuid }: PoolRecord): voi
     if (loop !== undefined)
       mustSync("storage.failed", `cannot let go of ${loop}`, "losetup", ["--detach", loop]);
   }
+  // Once on it stays on: this is for a pool that is being made.
+  if (driver === "btrfs" && !hasSimpleQuota(uuid)) enableSimpleQuota(mountPoint(driver));
 }
 
 /** Direct I/O saves the second copy in the page cache; not every file system under the file has it. */

@@ -7,7 +7,6 @@ import {
   mkdirSync,
   openSync,
   readdirSync,
-  readFileSync,
   rmdirSync,
   rmSync,
   statfsSync,
@@ -23,7 +22,6 @@ import { type Progress, silent } from "../base/progress.ts";
 import { withUndo } from "../base/undo.ts";
 import { formatSize } from "../base/units.ts";
 import { driverNames } from "../config/storage-drivers.ts";
-import { projectOf } from "../kernel/quota.ts";
 import type { DriverName } from "./driver.ts";
 import { storageDriver } from "./drivers.ts";
 import { formatPool } from "./format.ts";
@@ -40,9 +38,8 @@ import {
   recordFile,
   withPoolLock,
 } from "./pool-record.ts";
-import { must, mustSync, run } from "./program.ts";
-import { projectClaims, projectOwner } from "./project-ids.ts";
-import { kernelQuotaFault, quotaFault } from "./quota-probe.ts";
+import { must, mustSync, type ProgramName, run } from "./program.ts";
+import { kernelQuotaFault, type QuotaDriver, quotaFault } from "./quota-probe.ts";
 
 export type PoolRequest = {
   /** The best that works here when left out. */
@@ -71,12 +68,28 @@ export type PoolInfo = {
   readonly directIo: boolean | null;
 };
 
+/** What to say of the quota that a driver builds on, and what it needs from the host and from a directory that is given. */
+const quotas = {
+  project: {
+    name: "project quota",
+    needsHere: "modprobe quota_v2, or a kernel with CONFIG_QFMT_V2 (Debian's and Ubuntu's have it)",
+    needsThere: "the file system must be ext4 or XFS mounted with prjquota",
+  },
+  btrfs: {
+    name: "simple quota of btrfs",
+    needsHere: "Linux 6.7 or later with btrfs, and apt-get install btrfs-progs",
+    needsThere: "the file system must be btrfs with simple quota: btrfs quota enable --simple",
+  },
+} as const;
+
+const keepsQuota = (driver: DriverName): driver is QuotaDriver => driver in quotas;
+
 const loopFile = (driver: DriverName): string => `${poolDir()}/${driver}.img`;
 
 /** Makes the pool, whole or not at all, and proves that its limits hold. */
 export async function createPool(request: PoolRequest, progress: Progress = silent): Promise<PoolRecord> {
   const driver = request.driver ?? (await bestDriver(request.fileSystem, progress));
-  if (driver === "project" && request.driver !== undefined) await needProjectQuota(request.fileSystem);
+  if (keepsQuota(driver) && request.driver !== undefined) await needQuota(driver, request.fileSystem);
   refuseTaken(driver);
   mkdirSync(poolDir(), { recursive: true, mode: 0o700 });
   chmodSync(poolDir(), 0o700);
@@ -94,19 +107,20 @@ export async function createPool(request: PoolRequest, progress: Progress = sile
       chmodSync(root, 0o700);
       if (existsSync(`${root}/lost+found`)) rmdirSync(`${root}/lost+found`); // e2fsck makes it when it needs one
     }
-    const fault = driver === "project" ? await quotaFault(root) : undefined;
-    if (fault !== undefined)
+    const fault = keepsQuota(driver) ? await quotaFault(driver, root) : undefined;
+    if (keepsQuota(driver) && fault !== undefined)
       throw new BerthError(
         "host.missing-feature",
-        `project quota does not hold at ${root}: ${fault}`,
-        "the file system must be ext4 or XFS mounted with prjquota",
+        `${quotas[driver].name} does not hold at ${root}: ${fault}`,
+        quotas[driver].needsThere,
       );
     return pool;
   });
 }
 
 async function bestDriver(fileSystem: FileSystem, progress: Progress): Promise<DriverName> {
-  const fault = await kernelQuotaFault(fileSystem);
+  if (fileSystem === "btrfs") return "btrfs";
+  const fault = await kernelQuotaFault("project", fileSystem);
   if (fault === undefined) return "project";
   progress.emit({
     type: "warning",
@@ -115,13 +129,19 @@ async function bestDriver(fileSystem: FileSystem, progress: Progress): Promise<D
   return "image";
 }
 
-async function needProjectQuota(fileSystem: FileSystem): Promise<void> {
-  const fault = await kernelQuotaFault(fileSystem);
+async function needQuota(driver: QuotaDriver, fileSystem: FileSystem): Promise<void> {
+  if ((driver === "btrfs") !== (fileSystem === "btrfs"))
+    throw new BerthError(
+      "usage.bad-argument",
+      `a pool of driver ${driver} cannot be on ${fileSystem}`,
+      driver === "btrfs" ? "leave --fs out" : "--fs ext4 or --fs xfs",
+    );
+  const fault = await kernelQuotaFault(driver, fileSystem);
   if (fault === undefined) return;
   throw new BerthError(
     "host.missing-feature",
-    `project quota does not work on this host: ${fault}`,
-    "modprobe quota_v2, or a kernel with CONFIG_QFMT_V2 (Debian's and Ubuntu's have it); --driver image works without",
+    `${quotas[driver].name} does not work on this host: ${fault}`,
+    `${quotas[driver].needsHere}; --driver image works without`,
   );
 }
 
@@ -280,10 +300,19 @@ export async function growPool(pool: PoolRecord, bytes: number | undefined): Pro
       "make the partition larger, then grow without --size",
     );
   const device = source.kind === "device" ? source.path : growFile(source.path, bytes);
-  const [program, target] =
-    fileSystem === "xfs" ? (["xfs_growfs", root] as const) : (["resize2fs", device] as const);
-  await must("storage.failed", "cannot grow the pool", program, [target]);
+  const [program, ...args] = growCommand(fileSystem, root, device);
+  await must("storage.failed", "cannot grow the pool", program, args);
   return poolInfo(pool);
+}
+
+function growCommand(
+  fileSystem: FileSystem,
+  root: string,
+  device: string,
+): readonly [ProgramName, ...string[]] {
+  if (fileSystem === "xfs") return ["xfs_growfs", root];
+  if (fileSystem === "btrfs") return ["btrfs", "filesystem", "resize", "max", root];
+  return ["resize2fs", device];
 }
 
 function growFile(file: string, bytes: number | undefined): string {
@@ -307,57 +336,4 @@ function growFile(file: string, bytes: number | undefined): string {
 export async function trimPool({ driver }: PoolRecord): Promise<string> {
   const trimmed = await must("storage.failed", "cannot trim the pool", "fstrim", ["-v", poolRoot(driver)]);
   return trimmed.stdout.trim();
-}
-
-/** Faults of a pool, in words; none when it is sound. `owners` are the volumes that containers have in it. */
-export async function poolFaults(
-  { driver }: PoolRecord,
-  owners: ReadonlyMap<string, string>,
-): Promise<readonly string[]> {
-  const root = poolRoot(driver);
-  const volumes = storageDriver(driver).volumes();
-  const there = new Set(volumes);
-  return [
-    ...fileSystemFaults(root),
-    ...(driver === "project" ? await projectFaults(root, volumes) : []),
-    ...volumes.filter((id) => !owners.has(id)).map((id) => `the volume ${id} belongs to no container`),
-    ...[...owners]
-      .filter(([id]) => !there.has(id))
-      .map(([id, name]) => `${name}: its volume ${id} is missing`),
-  ];
-}
-
-/** ext4 counts the errors that it met (admin-guide/ext4, errors_count). */
-function fileSystemFaults(root: string): readonly string[] {
-  const { dev } = statSync(root);
-  // makedev(3): minor in bits 0-7 and 20-31, major in 8-19.
-  const numbers = `${(dev >>> 8) & 0xfff}:${(dev & 0xff) | ((dev >>> 12) & 0xfff00)}`;
-  const name = /^DEVNAME=(.*)$/m.exec(readIfExists(`/sys/dev/block/${numbers}/uevent`) ?? "")?.[1];
-  const errors = Number(readIfExists(`/sys/fs/ext4/${name}/errors_count`) ?? 0);
-  const readOnly = readFileSync("/proc/self/mountinfo", "utf8")
-    .split("\n")
-    .some((line) => line.split(" ")[2] === numbers && / - \S+ \S+ ro\b/.test(line));
-  return [
-    ...(errors > 0 ? [`/dev/${name} has met ${errors} errors; unmount it and run e2fsck`] : []),
-    ...(readOnly ? ["the file system is read-only"] : []),
-  ];
-}
-
-async function projectFaults(root: string, volumes: readonly string[]): Promise<readonly string[]> {
-  const fault = await quotaFault(root);
-  if (fault !== undefined) return [`project quota does not hold: ${fault}`];
-  const projects = volumes.map((id) => ({ volume: id, ...projectOf(`${root}/${id}`) }));
-  const there = new Set(volumes);
-  return [
-    ...projects.flatMap(({ volume, id, inherited }) => {
-      if (id === 0 || !inherited) return [`the volume ${volume} belongs to no project: no limit holds`];
-      const owner = projectOwner(id);
-      return owner === volume
-        ? []
-        : [`the volume ${volume} has project ${id}, which is claimed for ${owner ?? "nobody"}`];
-    }),
-    ...projectClaims()
-      .filter(({ volume }) => !there.has(volume))
-      .map(({ id, volume }) => `project ${id} is claimed for ${volume}, which is not there`),
-  ];
 }

@@ -9,6 +9,8 @@ const packages = {
   tune2fs: "e2fsprogs",
   "mkfs.xfs": "xfsprogs",
   xfs_growfs: "xfsprogs",
+  "mkfs.btrfs": "btrfs-progs",
+  btrfs: "btrfs-progs",
   losetup: "mount",
   mount: "mount",
   umount: "mount",

@@ -6,10 +6,10 @@
 import { existsSync, mkdirSync, renameSync } from "node:fs";
 import { asBerthError, BerthError } from "../base/errors.ts";
 import { syncDir } from "../base/files.ts";
-import { formatSize } from "../base/units.ts";
-import { projectOf, quotaOf, setProject, setQuota } from "../kernel/quota.ts";
+import { projectOf, quotaOf, setGrace, setProject, setQuota } from "../kernel/quota.ts";
 import { directoryMethods, renameVolume } from "./directory-volume.ts";
 import type { StorageDriver, VolumeLimits, VolumeUsage } from "./driver.ts";
+import { refuseBelowUse } from "./limits.ts";
 import { poolRoot, readPool, volumeDirectories } from "./pool-record.ts";
 import { claimProject, passOnProject, releaseProject } from "./project-ids.ts";
 import { removeDirectory } from "./remove.ts";
@@ -22,8 +22,12 @@ const volumeOf = (id: string): string => `${poolRoot("project")}/${id}`;
 export const projectDriver: StorageDriver = {
   name: "project",
   enforcesQuota: true,
-  resizesLive: true,
+  refusesLive: () => undefined,
+  inodeLimit: "changeable",
+  countsLive: true,
+  enforcesSoft: true,
   missing,
+  userQuotaGap,
   create,
   remove,
   exists: (id) => hasPool() && existsSync(volumeOf(id)),
@@ -45,6 +49,15 @@ async function missing(): Promise<string | undefined> {
   }
 }
 
+async function userQuotaGap(): Promise<string | undefined> {
+  try {
+    quotaOf(poolRoot("project"), 0, "user");
+    return undefined;
+  } catch {
+    return "its pool was made or mounted without quota of users and groups; a new pool has it";
+  }
+}
+
 async function create(id: string, limits: VolumeLimits): Promise<void> {
   const root = poolRoot("project");
   const volume = `${root}/${id}`;
@@ -56,7 +69,7 @@ async function create(id: string, limits: VolumeLimits): Promise<void> {
     mkdirSync(fresh, { mode: 0o755 });
     // Before anything is in it: upper and work inherit the project.
     setProject(fresh, project);
-    setQuota(fresh, project, limits);
+    limit(fresh, project, limits);
     for (const path of ["upper", "work"]) mkdirSync(`${fresh}/${path}`, { mode: 0o755 });
     renameSync(fresh, volume);
     syncDir(root);
@@ -66,6 +79,12 @@ async function create(id: string, limits: VolumeLimits): Promise<void> {
     releaseProject(id, project);
     throw asBerthError(error);
   }
+}
+
+/** The grace is the file system's own: the last one that was asked for holds for all of its volumes. */
+function limit(directory: string, project: number, limits: VolumeLimits): void {
+  if (limits.soft !== undefined) setGrace(directory, limits.soft.grace);
+  setQuota(directory, project, limits);
 }
 
 async function remove(id: string): Promise<void> {
@@ -92,24 +111,12 @@ function projectOfVolume(id: string): number {
 
 async function resize(id: string, limits: VolumeLimits): Promise<void> {
   const project = projectOfVolume(id);
-  const { usedBytes, usedInodes } = quotaOf(volumeOf(id), project);
-  if (limits.bytes !== undefined && limits.bytes < usedBytes)
-    throw new BerthError(
-      "storage.failed",
-      `the volume ${id} holds too much to be shrunk to ${formatSize(limits.bytes)}`,
-      `it holds ${formatSize(usedBytes)}; remove some files in the container first`,
-    );
-  if (limits.inodes !== undefined && limits.inodes < usedInodes)
-    throw new BerthError(
-      "storage.failed",
-      `the volume ${id} holds too many files for a limit of ${limits.inodes}`,
-      `it holds ${usedInodes}; remove some files in the container first`,
-    );
-  setQuota(volumeOf(id), project, limits);
+  refuseBelowUse(id, limits, quotaOf(volumeOf(id), project));
+  limit(volumeOf(id), project, limits);
 }
 
 function usage(id: string): VolumeUsage {
-  const quota = quotaOf(volumeOf(id), projectOfVolume(id));
+  const { soft: _, ...quota } = quotaOf(volumeOf(id), projectOfVolume(id));
   return { ...quota, allocated: quota.usedBytes };
 }
 

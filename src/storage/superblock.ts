@@ -12,6 +12,8 @@ export type Superblock = {
   readonly freeInodes: number;
   /** Volume label. */
   readonly label: string;
+  /** Whether it counts for users and groups. */
+  readonly userQuota: boolean;
   /** Whether its journal holds what must be replayed. */
   readonly needsRecovery: boolean;
 };
@@ -19,6 +21,7 @@ export type Superblock = {
 const OFFSET = 1024;
 const SIZE = 1024;
 const MAGIC = 0xef53;
+const RO_COMPAT_QUOTA = 0x100;
 const INCOMPAT_RECOVER = 0x4;
 const INCOMPAT_64BIT = 0x80;
 
@@ -47,6 +50,7 @@ export function readSuperblock(image: string): Superblock {
     overhead: bytes.readUInt32LE(0x248),
     inodes: bytes.readUInt32LE(0x00),
     freeInodes: bytes.readUInt32LE(0x10),
+    userQuota: (bytes.readUInt32LE(0x64) & RO_COMPAT_QUOTA) !== 0,
     needsRecovery: (bytes.readUInt32LE(0x60) & INCOMPAT_RECOVER) !== 0,
     label: bytes.toString("latin1", 0x78, 0x88).replace(/\0.*$/s, ""),
   };

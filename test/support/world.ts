@@ -265,5 +265,9 @@ export type Info = {
     readonly oomKills: number;
     readonly text: string;
   } | null;
-  readonly disk: { readonly used: number; readonly size: number } | null;
+  readonly disk: {
+    readonly used: number;
+    readonly size: number;
+    readonly over: { readonly since: string; readonly until: string | null } | null;
+  } | null;
 };

@@ -1,17 +1,16 @@
 import { exitCodes } from "../../base/errors.ts";
-import { checkHost, type Finding } from "../../container/check.ts";
+import { checkHost } from "../../container/check.ts";
 import { defineCommand } from "../framework/command.ts";
 import { renderTable } from "../framework/table.ts";
-
-const words: Record<Finding["verdict"], string> = { present: "ok", absent: "absent", missing: "MISSING" };
+import { verdictColours, verdictWords } from "../verdicts.ts";
 
 export const command = defineCommand({
   name: "check",
   summary: "Check what this host offers, layer by layer",
   description:
-    "Names everything that berth builds on: present, absent (berth works without, and says what is lost), or missing (it must be there). Exits with 7 when something is missing.",
+    "Names everything that berth builds on: present, absent (berth works without, and says what is lost), or missing (it must be there). Exits with 7 when something is missing; with --strict also when something is absent.",
   arguments: [],
-  options: [],
+  options: [{ name: "strict", kind: "flag", summary: "Exit with 7 for what is absent as well" }] as const,
   examples: [
     { command: "berth check", what: "Every layer with what to do about it" },
     { command: "berth check --quiet && echo ready", what: "For a script" },
@@ -19,7 +18,9 @@ export const command = defineCommand({
   seeAlso: ["info"],
   async run(context) {
     const findings = await checkHost();
-    const ok = findings.every(({ verdict }) => verdict !== "missing");
+    const ok = findings.every(
+      ({ verdict }) => verdict === "present" || (verdict === "absent" && context.options.strict !== true),
+    );
     if (!context.quiet || context.json) {
       context.out.result({ ok, findings }, () =>
         renderTable(
@@ -27,9 +28,8 @@ export const command = defineCommand({
             { title: "layer", cell: ({ layer }) => layer },
             {
               title: "verdict",
-              cell: ({ verdict }) => words[verdict],
-              colour: ({ verdict }) =>
-                verdict === "present" ? "green" : verdict === "absent" ? "yellow" : "red",
+              cell: ({ verdict }) => verdictWords[verdict],
+              colour: ({ verdict }) => verdictColours[verdict],
             },
             { title: "what", cell: ({ detail }) => detail },
             {

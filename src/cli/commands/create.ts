@@ -6,6 +6,7 @@ import { createContainer } from "../../container/create.ts";
 import { mountWarnings } from "../../container/mounts.ts";
 import { startContainer } from "../../container/start.ts";
 import { hostConfig, loadConfig } from "../../container/store.ts";
+import { settingWarnings } from "../../container/warnings.ts";
 import { templateFor } from "../../storage/implied.ts";
 import { warnTo } from "../each.ts";
 import { defineCommand } from "../framework/command.ts";
@@ -56,11 +57,8 @@ export const command = defineCommand({
       ...settingsFrom(context),
     ];
     const state = await createContainer(name, { template, settings, storage });
-    if (privileged)
-      context.progress.emit({
-        type: "warning",
-        text: `${name} is privileged: root in it is root on this host`,
-      });
+    for (const text of settingWarnings(name, loadConfig(name)))
+      context.progress.emit({ type: "warning", text });
     if (state.storage === "plain")
       context.progress.emit({
         type: "warning",

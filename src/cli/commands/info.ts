@@ -1,13 +1,16 @@
 import { formatDuration, formatSize } from "../../base/units.ts";
 import type { Mount } from "../../config/mounts.ts";
-import { openContainer } from "../../container/container.ts";
+import { mustRun, openContainer } from "../../container/container.ts";
+import { type DiskUse, diskOf } from "../../container/disk.ts";
+import { type Layer, securityLayers } from "../../container/security.ts";
 import { listSnapshots } from "../../container/snapshots.ts";
 import { describeExit } from "../../container/status.ts";
-import { type DiskUse, diskUse, type View, viewOf } from "../../container/view.ts";
+import { type View, viewOf } from "../../container/view.ts";
 import { ID_COUNT } from "../../launch/plan.ts";
 import { nameArgument } from "../each.ts";
 import { defineCommand } from "../framework/command.ts";
-import { renderFields } from "../framework/table.ts";
+import { renderFields, renderTable } from "../framework/table.ts";
+import { verdictColours, verdictWords } from "../verdicts.ts";
 import { viewData } from "../view-data.ts";
 
 const limited = (used: string | undefined, limit: string | undefined): string =>
@@ -66,6 +69,8 @@ function render(
       "disk",
       limited(size(disk?.used), state.storage === "plain" ? "no limit (storage plain)" : size(config.disk)),
     ],
+    ["inodes", inodesField(disk, config)],
+    ["soft limit", softField(disk, config)],
     ["mounts", config.mounts.map(mountText).join(", ") || undefined],
     ["out of memory", usage?.oomKills ? `${usage.oomKills} killed` : undefined],
     ["storage", state.storage],
@@ -82,20 +87,65 @@ function render(
   ]);
 }
 
+function inodesField(disk: DiskUse | undefined, config: View["config"]): string | undefined {
+  const limit = config.inodes ?? disk?.inodes ?? undefined;
+  return limit === undefined ? undefined : limited(count(disk?.inodesUsed ?? undefined), count(limit));
+}
+
+/** Since when it is above a soft limit, and what follows. */
+function softField(disk: DiskUse | undefined, config: View["config"]): string | undefined {
+  const limits = [size(config["disk-soft"]), count(config["inodes-soft"])];
+  const named = limits.flatMap((text, at) =>
+    text === undefined ? [] : [at === 0 ? text : `${text} inodes`],
+  );
+  if (named.length === 0) return undefined;
+  if (!disk?.over) return named.join(", ");
+  const { since, until } = disk.over;
+  const then = until === null ? "it is only told" : `more is refused after ${until}`;
+  return `${named.join(", ")}: above it, noticed ${since}; ${then}`;
+}
+
+const renderLayers = (layers: readonly Layer[]): string =>
+  renderTable(
+    [
+      { title: "layer", cell: ({ layer }) => layer },
+      {
+        title: "verdict",
+        cell: ({ verdict }) => verdictWords[verdict],
+        colour: ({ verdict }) => verdictColours[verdict],
+      },
+      { title: "what", shrinks: true, cell: ({ detail }) => detail },
+    ],
+    layers,
+  );
+
 export const command = defineCommand({
   name: "info",
   summary: "Show a container in full",
   arguments: [nameArgument],
-  options: [],
+  options: [
+    {
+      name: "security",
+      kind: "flag",
+      summary: "Show the layers that hold it instead, as the kernel has them now",
+    },
+  ] as const,
   examples: [
     { command: "berth info web1", what: "State, limits and what it uses now" },
     { command: "berth info web1 --json", what: "The same for a script" },
+    { command: "berth info web1 --security", what: "What keeps it from the host, layer by layer" },
   ],
   seeAlso: ["ls", "config show", "log"],
   async run(context) {
-    const { name } = await openContainer(context.arguments.name);
+    const container = await openContainer(context.arguments.name);
+    const { name } = container;
+    if (context.options.security === true) {
+      const layers = securityLayers(container, mustRun(name).init.pid);
+      context.out.result({ name, layers }, () => renderLayers(layers));
+      return;
+    }
     const view = viewOf(name);
-    const disk = view.status.state === "stopped" ? undefined : diskUse(view.status.init.pid);
+    const disk = view.disk ?? diskOf(view);
     const snapshots = listSnapshots(name).length;
     context.out.result({ ...viewData(view), disk: disk ?? null, snapshots }, () =>
       render(view, disk, snapshots),

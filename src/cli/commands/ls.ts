@@ -22,6 +22,13 @@ const memoryCell = ({ usage, config }: View): string | undefined => {
   return `${formatSize(usage.memory)}${config.memory === undefined ? "" : `/${formatSize(config.memory)}`}`;
 };
 
+/** Marked when it is above a soft limit. */
+const diskCell = ({ disk, config, state }: View): string | undefined => {
+  const limit = state.storage === "plain" || config.disk === undefined ? "" : `/${formatSize(config.disk)}`;
+  if (disk === undefined) return limit === "" ? undefined : `-${limit}`;
+  return `${formatSize(disk.used)}${limit}${disk.over === null ? "" : "!"}`;
+};
+
 const columns: readonly Column<Row>[] = [
   { title: "name", cell: (row) => row.name },
   {
@@ -39,6 +46,12 @@ const columns: readonly Column<Row>[] = [
   { title: "address", cell: (row) => of(row, ({ state }) => state.address?.split("/")[0]) },
   { title: "template", cell: (row) => of(row, ({ config }) => config.template) },
   { title: "memory", align: "right", cell: (row) => of(row, memoryCell) },
+  {
+    title: "disk",
+    align: "right",
+    cell: (row) => of(row, diskCell),
+    colour: (row) => ("broken" in row || !row.disk?.over ? undefined : "yellow"),
+  },
   { title: "pids", align: "right", cell: (row) => of(row, ({ usage }) => usage?.pids) },
   {
     title: "uptime",
@@ -56,7 +69,7 @@ export const command = defineCommand({
   name: "ls",
   summary: "List containers",
   description:
-    "Shows every container with its state, address, memory in use and limit. The figures are the kernel's, read now.",
+    "Shows every container with its state, address, memory and disk in use and their limits. The figures are the kernel's, read now; `!` marks one that is above a soft limit of its disk.",
   arguments: [{ name: "name", kind: "container", variadic: true, optional: true, summary: "Only these" }],
   options: [
     { name: "running", short: "r", kind: "flag", summary: "Only those that run" },

@@ -1,7 +1,8 @@
 import { exitCodes } from "../../base/errors.ts";
 import { requireRoot } from "../../base/root.ts";
 import { volumeOwners } from "../../container/volumes.ts";
-import { needPool, poolFaults } from "../../storage/pool.ts";
+import { needPool } from "../../storage/pool.ts";
+import { poolFaults } from "../../storage/pool-faults.ts";
 import { defineCommand } from "../framework/command.ts";
 import { poolOption } from "../pool-option.ts";
 
@@ -9,7 +10,7 @@ export const command = defineCommand({
   name: "pool check",
   summary: "Look for faults in a pool while it is in use",
   description:
-    "Runs into a quota of 1 MiB, compares volumes, project ids and containers, and asks the kernel for errors that it met. Changes nothing. Exits with 1 when there is a fault.",
+    "Writes a file, runs into a quota of 1 MiB, compares volumes, their project ids or quota groups, and containers, and asks the kernel for errors that it met. Leaves nothing behind. Exits with 1 when there is a fault.",
   arguments: [],
   options: [poolOption] as const,
   examples: [{ command: "berth pool check", what: "Check the only pool there is" }],

@@ -10,7 +10,7 @@ export const command = defineCommand({
   name: "pool create",
   summary: "Make a pool: a file system for the volumes of a storage driver",
   description:
-    "The pool is a sparse file of berth's own (--size), a partition (--device), or an empty directory on a file system that is mounted with prjquota (--directory). It is mounted once for all guests, by whichever command needs it first. New containers use driver project once it has a pool.\n\nBefore anything is written, berth runs into a quota of 1 MiB to see whether project quota works on this host, and again in the pool.",
+    "The pool is a sparse file of berth's own (--size), a partition (--device), or an empty directory (--directory) on a file system that is mounted with prjquota, or on btrfs with simple quota. It is mounted once for all guests, by whichever command needs it first. New containers use driver project once it has a pool.\n\nBefore anything is written, berth runs into a quota of 1 MiB to see whether project quota, or for driver btrfs its simple quota, works on this host, and again in the pool.",
   arguments: [],
   options: [
     {
@@ -22,19 +22,25 @@ export const command = defineCommand({
     { name: "size", kind: "size", default: "20G", summary: "Size of the file" },
     { name: "device", kind: "path", summary: "A partition or disk instead of a file" },
     { name: "directory", kind: "path", summary: "An empty directory of a mounted file system instead" },
-    { name: "fs", kind: "choice", choices: ["ext4", "xfs"], default: "ext4", summary: "File system to make" },
+    {
+      name: "fs",
+      kind: "choice",
+      choices: ["ext4", "xfs", "btrfs"],
+      summary: "File system to make; btrfs for driver btrfs, else ext4",
+    },
     { name: "wipe", kind: "flag", summary: "Destroy what is on the device" },
   ] as const,
   examples: [
     { command: "berth pool create --size 100G", what: "A sparse file of 100 GiB" },
     { command: "berth pool create --device /dev/sdb1 --fs xfs", what: "A partition, with XFS" },
+    { command: "berth pool create --driver btrfs --size 100G", what: "Cheap snapshots, no limit of files" },
   ],
   seeAlso: ["pool info", "create"],
   async run(context) {
     requireRoot();
     const { driver, fs } = context.options;
     const pool = await createPool(
-      { driver, fileSystem: fs ?? "ext4", place: placeOf(context.options) },
+      { driver, fileSystem: fs ?? (driver === "btrfs" ? "btrfs" : "ext4"), place: placeOf(context.options) },
       context.progress,
     );
     context.out.result(pool, () => `pool ${pool.driver}: created (${pool.source.path})`);

@@ -14,6 +14,12 @@ export const command = defineCommand({
   async run(context) {
     requireRoot();
     const pools = allPools();
+    for (const { driver, promised, size } of pools)
+      if (promised > size)
+        context.progress.emit({
+          type: "warning",
+          text: `pool ${driver} is overbooked: it has promised ${formatSize(promised)} of ${formatSize(size)}; its guests can fill it below their limits`,
+        });
     context.out.result({ pools }, () =>
       pools.length === 0
         ? "no pools: volumes lie in berth's own directory"

@@ -4,6 +4,8 @@ import { requireRoot } from "../../base/root.ts";
 import { containerSettings } from "../../config/reference.ts";
 import { changeContainer } from "../../container/change.ts";
 import { withContainer } from "../../container/container.ts";
+import { loadConfig } from "../../container/store.ts";
+import { settingWarnings } from "../../container/warnings.ts";
 import { nameArgument, warnTo } from "../each.ts";
 import { defineCommand } from "../framework/command.ts";
 import { settingOptions, settingsFrom } from "../settings.ts";
@@ -12,7 +14,7 @@ export const command = defineCommand({
   name: "set",
   summary: "Change settings of a container",
   description:
-    "Limits of memory, processors and processes take effect at once, those of the disk too with storage driver project; other settings at the next start, and it says which. Comments in config.yaml stay. On any fault nothing has changed.",
+    "Limits of memory, processors and processes take effect at once, those of the disk too, but that driver image makes disks smaller of stopped containers only; other settings at the next start, and it says which. Comments in config.yaml stay. On any fault nothing has changed.",
   arguments: [nameArgument],
   options: [
     ...settingOptions,
@@ -57,8 +59,13 @@ export const command = defineCommand({
         "`berth set --help` lists the settings",
       );
     const { name } = context.arguments;
-    const result = await withContainer(name, (container) => changeContainer(container, changes));
-    result.warnings.forEach(warnTo(context));
+    const { result, warnings } = await withContainer(name, async (container) => {
+      const known = settingWarnings(name, container.config);
+      const result = await changeContainer(container, changes);
+      const now = settingWarnings(name, loadConfig(container.name));
+      return { result, warnings: now.filter((text) => !known.includes(text)) };
+    });
+    [...warnings, ...result.warnings].forEach(warnTo(context));
     context.out.result({ name, ...result }, () =>
       result.atNextStart.length === 0
         ? `${name}: set`
@@ -74,8 +81,7 @@ function settingPath(key: string): readonly string[] {
   const known = containerSettings().map((setting) => setting.key);
   const open = ["environment", "sysctl"].find((map) => key.startsWith(`${map}.`));
   if (open !== undefined) return [open, key.slice(open.length + 1)];
-  if (known.includes(key) || key === "network" || key === "stop" || key === "snapshots")
-    return key.split(".");
+  if (known.includes(key) || ["network", "stop", "snapshots", "seccomp"].includes(key)) return key.split(".");
   const nearest = closest(key, known);
   throw new BerthError(
     "usage.bad-argument",

@@ -40,6 +40,8 @@ type Value = {
   readonly choices?: readonly string[];
   /** Words that are accepted besides the kind's own form and passed on as they are: `unlimited`, `max`. */
   readonly words?: readonly string[];
+  /** A limit that may have a soft one before it, "SOFT:HARD", which is then passed on as it is. */
+  readonly soft?: boolean;
 };
 
 export type OptionSpec = {

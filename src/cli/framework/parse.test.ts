@@ -10,6 +10,7 @@ const create = defineCommand({
   arguments: [{ name: "name", kind: "string", summary: "Its name" }],
   options: [
     { name: "memory", short: "m", kind: "size", words: ["unlimited"], summary: "Memory" },
+    { name: "disk", kind: "size", words: ["none"], soft: true, summary: "Disk" },
     { name: "cpus", kind: "number", summary: "CPUs" },
     { name: "pids", kind: "count", summary: "Processes" },
     { name: "timeout", kind: "duration", summary: "Time" },
@@ -68,6 +69,15 @@ describe("options", () => {
       expect(parsed.options.memory).toBe(512 * 2 ** 20);
       expect(parsed.written.get("memory")).toBe("512M");
     }
+  });
+
+  test("may take a soft limit before the hard one", () => {
+    expect(parse(create, line("web1 --disk 20G")).options.disk).toBe(20 * 2 ** 30);
+    for (const word of ["18G:20G", "18G:none"])
+      expect(String(parse(create, line(`web1 --disk ${word}`)).options.disk)).toBe(word);
+    for (const word of ["18G:", "1:2:3", "a:20G"])
+      expect(failure(() => parse(create, line(`web1 --disk ${word}`))).code).toBe("usage.bad-argument");
+    expect(failure(() => parse(create, line("web1 --memory 1G:2G"))).code).toBe("usage.bad-argument");
   });
 
   test("have the type of their kind", () => {

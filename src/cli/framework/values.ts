@@ -10,6 +10,7 @@ type ValueSpec = {
   readonly kind: ValueKind;
   readonly choices?: readonly string[];
   readonly words?: readonly string[];
+  readonly soft?: boolean;
 };
 
 const truths = new Map([
@@ -58,7 +59,12 @@ export function parseValue(label: string, spec: ValueSpec, text: string): Parsed
   const check = checks[spec.kind];
   const value = check.parse(text);
   if (value !== undefined) return value;
-  const words = spec.words?.length ? `, or ${spec.words.join(" or ")}` : "";
+  const [soft, hard, ...more] = spec.soft === true ? text.split(":") : [];
+  if (soft !== undefined && hard !== undefined && more.length === 0) {
+    for (const part of [soft, hard]) parseValue(label, { ...spec, soft: false }, part);
+    return text;
+  }
+  const words = `${spec.soft === true ? ", or a soft one before it as SOFT:HARD" : ""}${spec.words?.length ? `, or ${spec.words.join(" or ")}` : ""}`;
   throw new BerthError(
     "usage.bad-argument",
     `${label}: "${text}" is not what it takes`,
