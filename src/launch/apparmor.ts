@@ -66,6 +66,22 @@ const elsewhere = [
 
 /** Flags of mounts that bring no new file system; each by itself, for "in" would let one without any flag through. */
 const binds = ["bind", "rbind", "move"];
+/** Each combination of flags by itself, and without a path: parsers before 4.0 understand no other form. */
+const combinations = (sets: readonly (readonly string[])[]): readonly string[][] =>
+  sets.reduce<readonly string[][]>(
+    (built, set) => built.flatMap((flags) => set.map((flag) => (flag === "" ? flags : [...flags, flag]))),
+    [[]],
+  );
+const remounts = combinations([
+  ["remount"],
+  ["ro", "rw"],
+  ["", "bind"],
+  ["", "nosuid"],
+  ["", "nodev"],
+  ["", "noexec"],
+  ["", "relatime", "noatime"],
+]);
+
 const propagations = ["private", "shared", "slave", "unbindable"].flatMap((kind) => [
   `make-${kind}`,
   `make-r${kind}`,
@@ -79,6 +95,7 @@ const mountsPrivileged = [
   "mount fstype=(tmpfs,ramfs,devpts,mqueue,hugetlbfs,cgroup2,overlay,fuse,fuse.*)",
   ...sandboxes("/proc").map((path) => `mount fstype=proc -> ${path}/`),
   ...sandboxes("/sys").map((path) => `mount fstype=sysfs -> ${path}/`),
+  ...remounts.map((flags) => `mount options=(${flags.join(",")})`),
   ...propagations.map((flag) => `mount options=(rw,${flag}) -> /{,**}`),
   ...binds.flatMap((flag) => elsewhere.map((path) => `mount options=(rw,${flag}) /${path} -> /{,**}`)),
   "mount options=(rw,bind) / -> /**",
@@ -90,6 +107,29 @@ const mountsPrivileged = [
     ),
   ),
   "pivot_root oldroot=/run/systemd/** /run/systemd/**",
+];
+
+/** Targets that are neither proc, sys nor where systemd builds sandboxes. */
+const notSandboxes = [
+  "[^pros]**",
+  ...elsewhere.slice(1),
+  "r[^u]**",
+  "ru[^n]**",
+  "o**",
+  "run/[^s]**",
+  "run/systemd/[^umn]**",
+];
+
+/**
+ * The same said once more as denials: parsers before 4.0 take the flags of a remount for those of any mount
+ * (CVE-2016-1585), and a denial has the last word.
+ */
+const deniedMounts = [
+  "audit deny mount fstype=(debugfs,tracefs,securityfs,configfs,bpf,pstore,efivarfs,selinuxfs,cgroup)",
+  ...notSandboxes.flatMap((path) => [
+    `audit deny mount fstype=(proc,sysfs) -> /${path}`,
+    ...binds.map((flag) => `audit deny mount options=(rw,${flag}) /{proc,sys}/{,**} -> /${path}`),
+  ]),
 ];
 
 export type ApparmorChoice = { readonly privileged: boolean };
@@ -105,7 +145,7 @@ export function apparmorProfiles({ privileged }: ApparmorChoice): readonly strin
     ...(privileged ? mountsPrivileged : ["mount", "pivot_root"]),
     ...deniedEverywhere,
     ...hiddenDirs.map((dir) => `audit deny ${dir}/{,**} rwklx`),
-    ...(privileged ? deniedPrivileged : []),
+    ...(privileged ? [...deniedMounts, ...deniedPrivileged] : []),
   ];
   return [allowedSince4, []].map(
     (parserRules) =>
