@@ -19,6 +19,7 @@ import { formatSize } from "../base/units.ts";
 import { CAP_SYS_RESOURCE, hasCapability } from "../kernel/capabilities.ts";
 import { mountDetached } from "../kernel/detached.ts";
 import { growExt4 } from "../kernel/ext4.ts";
+import { attachLoop } from "../kernel/loop.ts";
 import type { PlanRecord } from "../kernel/plan.ts";
 import type { StorageDriver, VolumeLimits, VolumeMode, VolumeUsage } from "./driver.ts";
 import { BLOCK, goldenImage, imageSize, inodeLabel, syncFile } from "./golden.ts";
@@ -322,17 +323,8 @@ async function withVolume<T>(
   if (!existsSync(image))
     throw new BerthError("storage.failed", `the volume ${id} does not exist`, "remove the container");
   const there = loopOf(image);
-  const device = there === undefined ? await attachLoop(image, mode) : `/dev/${there}`;
-  let fd: number;
-  try {
-    fd = mountDetached("ext4", device, mode === "ro" ? ["ro"] : quotaFlags(id));
-  } catch (error) {
-    throw new BerthError("storage.failed", `cannot mount the volume ${id}`, "`berth pool check`", error);
-  } finally {
-    // It goes with its last mount.
-    if (there === undefined)
-      await must("storage.failed", `cannot let go of ${device}`, "losetup", ["-d", device]);
-  }
+  const flags = mode === "ro" ? ["ro"] : quotaFlags(id);
+  const fd = there === undefined ? mountImage(id, mode, flags) : mountDevice(id, `/dev/${there}`, flags);
   try {
     return await work(`/proc/${process.pid}/fd/${fd}`);
   } finally {
@@ -341,9 +333,20 @@ async function withVolume<T>(
   }
 }
 
-async function attachLoop(image: string, mode: VolumeMode): Promise<string> {
-  const { stdout } = await must("storage.failed", `cannot attach ${image}`, "losetup", [
-    ...["--find", "--show", ...(mode === "ro" ? ["--read-only"] : []), "--", image],
-  ]);
-  return stdout.trim();
+/** By a loop device of its own, which goes with its last mount. */
+function mountImage(id: string, mode: VolumeMode, flags: readonly string[]): number {
+  const { device, fd } = attachLoop(imageOf(id), mode === "ro");
+  try {
+    return mountDevice(id, device, flags);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function mountDevice(id: string, device: string, flags: readonly string[]): number {
+  try {
+    return mountDetached("ext4", device, flags);
+  } catch (error) {
+    throw new BerthError("storage.failed", `cannot mount the volume ${id}`, "`berth pool check`", error);
+  }
 }
