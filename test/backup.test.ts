@@ -21,7 +21,16 @@ import { type IdMap, mapXattr, toGuest } from "../src/storage/archive/guest-attr
 import { type TreeEntry, treeEntries } from "../src/storage/archive/tree-entries.ts";
 import { smallDisk } from "../src/storage/testing.ts";
 import { killedAfter } from "./support/soak.ts";
-import { berthBinary, type Info, leftovers, newWorld, run, type World } from "./support/world.ts";
+import {
+  berthBinary,
+  type Info,
+  keepers,
+  leftovers,
+  newWorld,
+  run,
+  until,
+  type World,
+} from "./support/world.ts";
 
 let world: World;
 let out: string;
@@ -266,6 +275,7 @@ test("whatever is killed leaves nothing: no part of a file, no layer, no contain
   expect(readdirSync(out)).toEqual(["good.tar"]);
   expect(readdirSync(`${world.at.lib}/pool/image`).filter((file) => file.startsWith("layer-"))).toEqual([]);
   await world.ok("rm", "--force", "a");
+  await until("its keeper to be gone", () => keepers(world.at).length === 0);
   expect(leftovers(world.at)).toEqual([]);
 });
 

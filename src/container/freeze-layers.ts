@@ -68,9 +68,13 @@ export async function withStillLayers<T>(
   progress: Progress,
   work: (frozen: Frozen) => Promise<T>,
 ): Promise<T> {
-  const result = await withCopy(container, progress, work);
-  await sweepLayers();
-  return result;
+  return await withCopy(container, progress, async (frozen) => {
+    const result = await work(frozen);
+    // Before the intent that names it goes.
+    const [copy] = frozen.layers;
+    if (copy !== undefined) await storageDriver(copy.storage).remove(copy.id);
+    return result;
+  });
 }
 
 async function withCopy<T>(
