@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { closeSync, mkdtempSync, openSync, rmSync, truncateSync } from "node:fs";
-import { attachLoop } from "../kernel/loop.ts";
+import { bindLoop } from "../kernel/loop.ts";
 import { loopOf, waitForLoop } from "./loops.ts";
 
 test.skipIf(process.getuid?.() !== 0)(
@@ -11,11 +11,11 @@ test.skipIf(process.getuid?.() !== 0)(
     closeSync(openSync(file, "w"));
     truncateSync(file, 1 << 20);
     try {
-      const { device, fd } = attachLoop(file, true);
+      const { device, fd } = await bindLoop(file, true);
       expect(`/dev/${loopOf(file)}`).toBe(device);
       closeSync(fd);
       expect(await waitForLoop(file)).toBeUndefined();
-      const code = `import { attachLoop } from ${JSON.stringify(`${import.meta.dir}/../kernel/loop.ts`)}; attachLoop(${JSON.stringify(file)}, false); process.kill(process.pid, "SIGKILL");`;
+      const code = `import { bindLoop } from ${JSON.stringify(`${import.meta.dir}/../kernel/loop.ts`)}; await bindLoop(${JSON.stringify(file)}, false); process.kill(process.pid, "SIGKILL");`;
       const child = Bun.spawn([process.execPath, "-e", code], { stdio: ["ignore", "ignore", "inherit"] });
       await child.exited;
       expect(child.signalCode).toBe("SIGKILL");
