@@ -355,6 +355,15 @@ test("by pipes, and what cannot be done is said", async () => {
   expect(await refusal("backup", "a", `${out}/no/a.tar`)).toContain("no such file or directory");
   expect(await refusal("restore", `${out}/a.tar`)).toContain("there is a container a already");
   expect(await refusal("restore", `${out}/a.tar`, "c", "--memory", "1")).toContain("memory");
+  // Mounts are of the host that it was made on.
+  await world.ok("set", "a", "--mount", `${out}:/srv/out`);
+  await world.ok("backup", "a", `${out}/m.tar`);
+  const mounted = await world.berth("restore", `${out}/m.tar`, "m");
+  expect(mounted.stderr).toContain("/srv/out");
+  expect(await world.ok("config", "show", "m")).toContain("/srv/out");
+  await world.ok("rm", "m");
+  await world.ok("restore", `${out}/m.tar`, "m", "--without-mounts");
+  expect(await world.ok("config", "show", "m")).not.toContain("/srv/out");
   expect(await refusal("restore", out, "c")).toContain("no regular file");
   const plain = await run([
     "tar",

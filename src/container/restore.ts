@@ -28,6 +28,8 @@ export type RestoreRequest = {
   readonly settings: ConfigChanges;
   /** Whether it is the same one: UUID, MAC, machine id, and its address if that is free. */
   readonly sameIdentity: boolean;
+  /** Whether directories of the host and volumes that the backup's settings mount are left out. */
+  readonly withoutMounts: boolean;
 };
 
 export type RestoreResult = {
@@ -87,10 +89,11 @@ async function mustBeFree(name: string): Promise<void> {
 function changesOf(
   name: string,
   { manifest }: Backup,
-  { settings, sameIdentity }: RestoreRequest,
+  { settings, sameIdentity, withoutMounts }: RestoreRequest,
 ): ConfigChanges {
   const dropped = [
     ...(sameIdentity ? [] : ["network.address"]),
+    ...(withoutMounts ? ["mounts"] : []),
     ...(name === manifest.name ? [] : ["ctid", "hostname"]),
   ];
   const { haltSignal } = manifest.template;

@@ -2,8 +2,10 @@ import { BerthError } from "../../base/errors.ts";
 import { requireRoot } from "../../base/root.ts";
 import { driverNames } from "../../config/storage-drivers.ts";
 import { withContainer } from "../../container/container.ts";
+import { mountWarnings } from "../../container/mounts.ts";
 import { checkBackup, restoreContainer } from "../../container/restore.ts";
 import { startContainer } from "../../container/start.ts";
+import { loadConfig } from "../../container/store.ts";
 import { type CommandContext, defineCommand } from "../framework/command.ts";
 import { visible } from "../framework/escape.ts";
 import { renderFields } from "../framework/table.ts";
@@ -29,6 +31,11 @@ export const command = defineCommand({
       name: "same-identity",
       kind: "flag",
       summary: "Keep UUID, MAC, machine id, and the address if it is free",
+    },
+    {
+      name: "without-mounts",
+      kind: "flag",
+      summary: "Leave out what the backup's settings mount of the host",
     },
     { name: "check", kind: "flag", summary: "Only see whether the file is whole, and what it holds" },
     {
@@ -56,6 +63,7 @@ export const command = defineCommand({
     const request = {
       ...{ file, name, storage, settings: settingsFrom(context) },
       sameIdentity: context.options["same-identity"] === true,
+      withoutMounts: context.options["without-mounts"] === true,
     };
     const restored = await restoreContainer(request, context.progress);
     const { state, manifest } = restored;
@@ -64,6 +72,8 @@ export const command = defineCommand({
         type: "warning",
         text: `${restored.name} is privileged, as it was: root in it is root on this host`,
       });
+    for (const text of mountWarnings({ name: restored.name, config: loadConfig(restored.name) }, []))
+      context.progress.emit({ type: "warning", text });
     const pid = context.options.start === true ? await startRestored(restored.name) : undefined;
     const address = state.address?.split("/")[0];
     context.out.result(
