@@ -4,7 +4,7 @@ import { containerPaths } from "../base/paths.ts";
 import type { Progress } from "../base/progress.ts";
 import { renameHeading } from "../config/new.ts";
 import { type ConfigChanges, changeConfig } from "../config/parse.ts";
-import type { LockedContainer } from "./container.ts";
+import { type LockedContainer, refuseSuspended } from "./container.ts";
 import { makeContainer, nameTaken } from "./create.ts";
 import { forgetIdentity } from "./forget.ts";
 import { withFrozenLayers } from "./freeze-layers.ts";
@@ -37,6 +37,7 @@ export async function cloneContainer(
 ): Promise<CloneResult> {
   const { name, snapshot } = request;
   checkName(name);
+  refuseSuspended(source.name);
   // Else it would wait for the lock that it holds itself.
   if (name === source.name) throw nameTaken(name);
   const file = containerPaths(source.name).config;

@@ -79,13 +79,27 @@ async function refuseGone(lock: ContainerLock): Promise<void> {
 export function mustRun(name: string): Extract<Status, { state: "running" | "frozen" }> {
   const status = statusOf(name);
   if (status.state === "stopped") {
+    refuseSuspended(name);
     throw new BerthError("container.not-running", `container ${name} is stopped`, `berth start ${name}`);
   }
   return status;
 }
 
-/** Throws container.running, saying why it matters. */
+/** For whatever would change the disk under a guest that waits to go on with it. Throws container.suspended. */
+export function refuseSuspended(name: string): void {
+  if (!loadState(name).suspended) return;
+  throw new BerthError(
+    "container.suspended",
+    `container ${name} is suspended: its processes wait to go on with the disk as it is`,
+    `berth resume ${name}; or \`berth start --fresh ${name}\` gives up what it was doing`,
+  );
+}
+
+/** Throws container.running or container.suspended, saying why it matters. */
 export function mustBeStopped(name: string, why: string): void {
-  if (statusOf(name).state === "stopped") return;
+  if (statusOf(name).state === "stopped") {
+    refuseSuspended(name);
+    return;
+  }
   throw new BerthError("container.running", `container ${name} is running: ${why}`, `berth stop ${name}`);
 }

@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { BerthError } from "../base/errors.ts";
 import { containerPaths } from "../base/paths.ts";
 import type { Progress } from "../base/progress.ts";
-import { type LockedContainer, mustBeStopped } from "./container.ts";
+import { type LockedContainer, mustBeStopped, refuseSuspended } from "./container.ts";
 import { replaceVolume, unfreezeUnused } from "./exchange.ts";
 import { isVolumeEmpty, withFrozenLayers } from "./freeze-layers.ts";
 import { sweepLayers } from "./layers.ts";
@@ -42,6 +42,7 @@ export async function createSnapshot(
 ): Promise<SnapshotResult> {
   const { name } = container;
   checkSnapshotName(request.name);
+  refuseSuspended(name);
   if (hasSnapshot(name, request.name))
     throw new BerthError(
       "snapshot.exists",

@@ -15,7 +15,7 @@ import { gatewayOf, toText } from "../network/ipv4.ts";
 import { networkRecords } from "../network/records.ts";
 import { cgroups } from "../resources/cgroup.ts";
 import type { Limits } from "../resources/limits.ts";
-import type { LockedContainer } from "./container.ts";
+import { type LockedContainer, refuseSuspended } from "./container.ts";
 import { identityFiles } from "./identity.ts";
 import type { ContainerLock } from "./lock.ts";
 import { refuseMounted } from "./mounted.ts";
@@ -48,6 +48,7 @@ export async function startContainer(container: LockedContainer): Promise<number
       `berth restart ${name}`,
     );
   }
+  refuseSuspended(name);
   refuseMounted(container);
   releaseRuntime(name);
   const state = await reconcileNetwork(container);
@@ -82,7 +83,12 @@ export function releaseRuntime(name: string): void {
   rmSync(`${run}/reboot.log`, { force: true });
 }
 
-function plans({ name, config, state }: LockedContainer): { start: Plan; attach: Plan; identity: string } {
+/** The plan of a start, what `exec` reads while it runs, and the digest of the files that tell the guest who it is. */
+export function plans({ name, config, state }: LockedContainer): {
+  start: Plan;
+  attach: Plan;
+  identity: string;
+} {
   const subnet = config.network.mode === "none" ? undefined : subnetOf(hostConfig());
   const files = identityFiles(name, config, state, hostConfig());
   const identity = sha256(JSON.stringify(files)).slice(0, 16);
@@ -127,9 +133,9 @@ function plans({ name, config, state }: LockedContainer): { start: Plan; attach:
 const noFacts = { name: "", mac: "", address: "", gateway: "", bridge: "", linkPrefix: "" };
 
 /** Runs a verb of berth-launch that stays as keeper; the lock stays with it until the start is decided. */
-async function launch(
+export async function launch(
   name: string,
-  verb: "start" | "adopt",
+  verb: "start" | "adopt" | "restore",
   plan: Plan,
   lock: ContainerLock,
 ): Promise<number> {
@@ -152,7 +158,9 @@ async function launch(
   const detail = text.join(" ") || "it ended without a word";
   const why = errno === "0" ? detail : `${detail}: ${describeErrno(Number(errno))}`;
   const failed =
-    verb === "start" ? "did not start" : "has lost its keeper, and a new one could not take over";
+    verb === "adopt"
+      ? "has lost its keeper, and a new one could not take over"
+      : `did not ${verb === "start" ? "start" : "come back"}`;
   throw new BerthError(
     "container.start-failed",
     `container ${name} ${failed}: ${step}: ${why}`,

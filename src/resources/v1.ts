@@ -11,6 +11,7 @@ import type { CgroupLayout } from "./layout.ts";
 import { type CgroupWrite, type Limits, v1Writes } from "./limits.ts";
 import {
   boundTree,
+  killCgroup,
   KEEPERS,
   makeCgroup,
   readCgroup,
@@ -119,6 +120,11 @@ export function v1Driver(layout: CgroupLayout, parent: string): CgroupDriver {
     remove: (name) => {
       for (const path of allDirs(name)) removeCgroup(path);
     },
+    kill: (name) => {
+      const v2 = v2Dir(name);
+      if (v2 !== undefined) killCgroup(v2);
+    },
+    guestRoot: (name) => (layout.v2 === undefined ? undefined : `${v2Dir(name)}/guest`),
     usage: (name) => {
       const memory = readNumber(`${dir("memory", name)}/memory.usage_in_bytes`);
       const both = readNumber(`${dir("memory", name)}/memory.memsw.usage_in_bytes`);

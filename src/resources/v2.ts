@@ -7,6 +7,7 @@ import type { CgroupLayout } from "./layout.ts";
 import { type CgroupWrite, type Limits, v2Writes } from "./limits.ts";
 import {
   boundTree,
+  killCgroup,
   KEEPERS,
   makeCgroup,
   readCgroup,
@@ -64,6 +65,8 @@ export function v2Driver(layout: CgroupLayout & { v2: string }, parent: string):
     },
     update: (name, limits) => write(name, v2Writes(limits)),
     remove: (name) => removeCgroup(dir(name)),
+    kill: (name) => killCgroup(dir(name)),
+    guestRoot: (name) => `${dir(name)}/guest`,
     usage: (name) => {
       const micros = readKeyed(`${dir(name)}/cpu.stat`, "usage_usec");
       return {

@@ -1,0 +1,2 @@
+import type { LockedContainer } from "../container/container.ts";
+export async function refuseUncheckable(_c: LockedContainer): Promise<void> {}

@@ -1,0 +1,3 @@
+export async function probe(_argv: readonly string[]): Promise<string | undefined> {
+  return undefined;
+}
