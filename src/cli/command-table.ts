@@ -12,6 +12,7 @@ export const commandTable: CommandTable = [
       rm: () => import("./commands/rm.ts"),
       freeze: () => import("./commands/freeze.ts"),
       thaw: () => import("./commands/thaw.ts"),
+      checkable: () => import("./commands/checkable.ts"),
       suspend: () => import("./commands/suspend.ts"),
       resume: () => import("./commands/resume.ts"),
       clone: () => import("./commands/clone.ts"),
