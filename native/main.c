@@ -18,6 +18,7 @@ static const struct {
 	{"adopt", adopt_main},
 	{"restore", restore_main},
 	{"criu", criu_main},
+	{"probe", probe_main},
 	{"attach", attach_main},
 	{"console", console_main},
 	{"view", view_main},
@@ -30,7 +31,7 @@ int main(int argc, char **argv)
 	for (size_t i = 0; argc > 1 && i < sizeof verbs / sizeof verbs[0]; i++)
 		if (strcmp(argv[1], verbs[i].name) == 0)
 			return verbs[i].run(argc - 1, argv + 1);
-	fputs("usage: berth-launch start [--sealed] | adopt [--sealed] | restore [--sealed] | criu -- ARGV... | attach [OPTIONS] RUNDIR -- ARGV... | "
+	fputs("usage: berth-launch start [--sealed] | adopt [--sealed] | restore [--sealed] | criu -- ARGV... | probe | attach [OPTIONS] RUNDIR -- ARGV... | "
 	      "console [--escape BYTE] RUNDIR | view [--attributes LIST] [--at DIR] | --version\n",
 	      stderr);
 	return 2;

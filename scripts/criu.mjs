@@ -11,8 +11,7 @@ import { output, run, say } from "./project.mjs";
 const prefix = "/usr/local/lib/berth/criu";
 
 const tuple = process.arch === "arm64" ? "aarch64-linux-gnu" : "x86_64-linux-gnu";
-const loader =
-  process.arch === "arm64" ? "usr/lib/ld-linux-aarch64.so.1" : "usr/lib64/ld-linux-x86-64.so.2";
+const loader = process.arch === "arm64" ? "usr/lib/ld-linux-aarch64.so.1" : "usr/lib64/ld-linux-x86-64.so.2";
 
 /** Brings it when it is not there. A machine that cannot have it does without, and is told so. */
 export function setupCriu() {
@@ -29,7 +28,8 @@ export function setupCriu() {
 
 /** Packages of criu and all that it needs, as on a machine that has none: apt looks at an empty status. */
 function fetchPackages(dir) {
-  for (const path of ["lists/partial", "cache/archives/partial"]) mkdirSync(join(dir, path), { recursive: true });
+  for (const path of ["lists/partial", "cache/archives/partial"])
+    mkdirSync(join(dir, path), { recursive: true });
   const key = "/usr/share/keyrings/debian-archive-keyring.gpg";
   writeFileSync(join(dir, "sources.list"), `deb [signed-by=${key}] ${mirror()} unstable main\n`);
   writeFileSync(join(dir, "status"), "");
@@ -45,7 +45,12 @@ function fetchPackages(dir) {
     "APT::Sandbox::User": "root",
   };
   const conf = join(dir, "apt.conf");
-  writeFileSync(conf, Object.entries(settings).map(([key, value]) => `${key} "${value}";\n`).join(""));
+  writeFileSync(
+    conf,
+    Object.entries(settings)
+      .map(([key, value]) => `${key} "${value}";\n`)
+      .join(""),
+  );
   const options = { env: { ...process.env, APT_CONFIG: conf }, stdio: ["ignore", "ignore", "inherit"] };
   if (run("apt-get", ["update", "-qq"], options) !== 0) return false;
   const install = ["install", "-qq", "-y", "--download-only", "--no-install-recommends", "criu"];
@@ -66,7 +71,8 @@ function unpack(dir) {
   mkdirSync(`${next}/bin`, { recursive: true });
   for (const name of readdirSync(archives).filter((file) => file.endsWith(".deb")))
     if (run("dpkg-deb", ["-x", join(archives, name), next]) !== 0) return false;
-  for (const useless of ["usr/share", "etc", "var"]) rmSync(join(next, useless), { recursive: true, force: true });
+  for (const useless of ["usr/share", "etc", "var"])
+    rmSync(join(next, useless), { recursive: true, force: true });
   writeFileSync(`${next}/bin/criu`, script, { mode: 0o755 });
   rmSync(prefix, { recursive: true, force: true });
   renameSync(next, prefix);

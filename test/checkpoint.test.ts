@@ -1,8 +1,8 @@
 /** Suspending and resuming guests with what they are doing. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { existsSync, readFileSync } from "node:fs";
-import { findCriu } from "../src/checkpoint/program.ts";
 import { containerPaths } from "../src/base/paths.ts";
+import { findCriu } from "../src/checkpoint/program.ts";
 import { type Info, newWorld, until, type World } from "./support/world.ts";
 
 const criu = await findCriu();
@@ -62,8 +62,15 @@ describe.each(["debian-13", "debian-12"])("%s", (name) => {
     const { code } = await world.berth("exec", name, "--", "perl", "-MIO::Socket::INET", "-e", "1");
     expect(code).toBe(0);
     await Bun.write(`${world.root}/counter`, counter);
-    await world.sh(name, `cat > /etc/systemd/system/counter.service <<'E'\n${counter}\nE\n${ticking}\nsystemctl daemon-reload; systemctl start counter.service tick.timer`);
-    await until("the first tick", async () => (await world.sh(name, "cat /var/log/tick || true")) !== "", 20_000);
+    await world.sh(
+      name,
+      `cat > /etc/systemd/system/counter.service <<'E'\n${counter}\nE\n${ticking}\nsystemctl daemon-reload; systemctl start counter.service tick.timer`,
+    );
+    await until(
+      "the first tick",
+      async () => (await world.sh(name, "cat /var/log/tick || true")) !== "",
+      20_000,
+    );
     const { address } = await info(name);
     const stream = await follow(address);
     const uptimes: number[] = [];
@@ -91,17 +98,27 @@ describe.each(["debian-13", "debian-12"])("%s", (name) => {
 });
 
 run(`${why}what cannot be written is refused by name, and goes on`, async () => {
-  const held = Bun.spawn([process.env.BERTH_BIN ?? `${import.meta.dir}/../dist/berth`, "exec", "debian-13", "sleep", "60"], {
-    env: world.env,
-    stdout: "ignore",
-    stderr: "ignore",
-  });
+  const held = Bun.spawn(
+    [process.env.BERTH_BIN ?? `${import.meta.dir}/../dist/berth`, "exec", "debian-13", "sleep", "60"],
+    {
+      env: world.env,
+      stdout: "ignore",
+      stderr: "ignore",
+    },
+  );
   await until("the session", async () => (await world.berth("checkable", "debian-13")).code === 5, 10_000);
   const refused = await world.berth("suspend", "debian-13");
-  expect([refused.code, refused.stderr]).toEqual([5, expect.stringMatching(/process \d+ \(sleep.*berth exec/)]);
+  expect([refused.code, refused.stderr]).toEqual([
+    5,
+    expect.stringMatching(/process \d+ \(sleep.*berth exec/),
+  ]);
   held.kill();
   await held.exited;
-  await until("the session's end", async () => (await world.berth("checkable", "debian-13")).code === 0, 10_000);
+  await until(
+    "the session's end",
+    async () => (await world.berth("checkable", "debian-13")).code === 0,
+    10_000,
+  );
   expect((await info("debian-13")).state).toBe("running");
 });
 

@@ -54,7 +54,10 @@ export function saveTree(root: string): CgroupNode[] {
         return file.uid === uid && file.gid === gid ? [] : [[name, file.uid, file.gid] as const];
       });
     const node = { path, uid, gid, files, values: valuesOf(dir), attributes: attributesOf(dir) };
-    return [node, ...entries.filter((entry) => entry.isDirectory()).flatMap(({ name }) => walk(`${path}/${name}`))];
+    return [
+      node,
+      ...entries.filter((entry) => entry.isDirectory()).flatMap(({ name }) => walk(`${path}/${name}`)),
+    ];
   };
   return walk("");
 }

@@ -132,7 +132,9 @@ function ofMounts(one: GuestProcess): Found[] {
     return [
       {
         what: `sees ${type} mounted on ${point}`,
-        cure: point.includes("/credentials") ? "empty ImportCredential= and LoadCredential= of the unit" : `unmount ${point}`,
+        cure: point.includes("/credentials")
+          ? "empty ImportCredential= and LoadCredential= of the unit"
+          : `unmount ${point}`,
       },
     ];
   });

@@ -14,7 +14,8 @@ test("a message keeps what it does not know, byte for byte", () => {
 });
 
 test("bytes that are no message are refused", () => {
-  for (const bad of ["08", "12057465", "0b", "0dffff"]) expect(() => decode(bytesFrom(bad))).toThrow("malformed");
+  for (const bad of ["08", "12057465", "0b", "0dffff"])
+    expect(() => decode(bytesFrom(bad))).toThrow("malformed");
   expect(() => readImage(Buffer.concat([header, Buffer.from([9, 0, 0, 0, 1])]))).toThrow("cut short");
 });
 
@@ -22,7 +23,17 @@ const timer = (clock: number, flags: number, sec: number, nsec: number) =>
   encode([
     varint(1, 17),
     varint(2, 5),
-    bytes(12, encode([varint(1, 5), varint(4, clock), varint(5, 0), varint(6, flags), varint(7, sec), varint(8, nsec)])),
+    bytes(
+      12,
+      encode([
+        varint(1, 5),
+        varint(4, clock),
+        varint(5, 0),
+        varint(6, flags),
+        varint(7, sec),
+        varint(8, nsec),
+      ]),
+    ),
   ]);
 
 function fixed(entry: Uint8Array, dumped: number, now: number): readonly bigint[] {
@@ -50,10 +61,21 @@ test("relative timers and those that watch the clock are left alone", () => {
 
 test("a program behind an O_PATH descriptor gets an entry that can be read", () => {
   const reg = (id: number, flags: number) =>
-    encode([varint(1, 1), varint(2, id), bytes(3, encode([varint(1, id), varint(2, flags), bytes(6, "/bin/x")]))]);
+    encode([
+      varint(1, 1),
+      varint(2, id),
+      bytes(3, encode([varint(1, id), varint(2, flags), bytes(6, "/bin/x")])),
+    ]);
   const files = writeImage(header, [reg(7, 0o10100000), reg(8, 0o100000)]);
   const mm = (exe: number) => writeImage(header, [encode([varint(1, 4096), varint(12, exe)])]);
-  const result = fixExecutables(files, new Map([["mm-1.img", mm(7)], ["mm-2.img", mm(8)], ["mm-3.img", mm(7)]]));
+  const result = fixExecutables(
+    files,
+    new Map([
+      ["mm-1.img", mm(7)],
+      ["mm-2.img", mm(8)],
+      ["mm-3.img", mm(7)],
+    ]),
+  );
   expect([...result.mms.keys()]).toEqual(["mm-1.img", "mm-3.img"]);
   for (const image of result.mms.values())
     expect(numberOf(decode(readImage(image).entries[0] ?? new Uint8Array()), 12)).toBe(9n);

@@ -31,7 +31,11 @@ const known: readonly (readonly [RegExp, string, string])[] = [
     "a process is in a namespace of its own",
     "stop that service, or run it without Private... and Protect... settings",
   ],
-  [/doesn't have a proper root mount/, "a service hides directories from itself (DynamicUser)", "PrivateTmp=yes"],
+  [
+    /doesn't have a proper root mount/,
+    "a service hides directories from itself (DynamicUser)",
+    "PrivateTmp=yes",
+  ],
   [
     /FS mnt .* unsupported/,
     "a file system is mounted that cannot be written down",
@@ -42,9 +46,17 @@ const known: readonly (readonly [RegExp, string, string])[] = [
     "a watched file cannot be found again",
     "restart the service that watches it",
   ],
-  [/Ghost file .* is too big|too big: /, "a removed file that is still open is too large", "restart what has it open"],
+  [
+    /Ghost file .* is too big|too big: /,
+    "a removed file that is still open is too large",
+    "restart what has it open",
+  ],
   [/session leader .* is outside|outside of pid namespace/, "a process came from outside by exec", "end it"],
-  [/Unsupported FS|External .* socket|external socket/, "a process is tied to something outside", "restart it"],
+  [
+    /Unsupported FS|External .* socket|external socket/,
+    "a process is tied to something outside",
+    "restart it",
+  ],
   [/BUG at /, "CRIU ran into a defect of its own", "`berth check`"],
   [/No space left|Disk quota/, "no room for the images", "free some space below /var/lib/berth"],
 ];
@@ -67,4 +79,5 @@ export function complaintOf(log: string): Complaint {
 const harmless = /Can't setup RLIMIT_NOFILE/;
 
 /** Without the time and the place in CRIU's sources. */
-const plain = (line: string): string => line.replace(/^\([\d.]+\)\s*(?:\d+:\s*)?Error\s*(?:\([^)]*\):\s*)?/, "").trim();
+const plain = (line: string): string =>
+  line.replace(/^\([\d.]+\)\s*(?:\d+:\s*)?Error\s*(?:\([^)]*\):\s*)?/, "").trim();

@@ -1,7 +1,7 @@
 /** The processes of a guest as the host's /proc shows them. They come and go while one looks. */
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
-import { readCgroup } from "../resources/tree.ts";
 import { cgroups } from "../resources/cgroup.ts";
+import { readCgroup } from "../resources/tree.ts";
 
 export type GuestProcess = {
   /** On the host. */

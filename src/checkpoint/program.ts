@@ -68,6 +68,8 @@ async function trialOf(path: string): Promise<Trial> {
   const { stdout } = await runProgram([path, "--version"], { package: "criu" });
   const version = /^Version: (\S+)/m.exec(stdout)?.[1] ?? "unknown version";
   const trial: Trial = { path, version, fault: await probe([path]) };
+  // A fault may be of the moment: only what works is kept.
+  if (trial.fault !== undefined) return trial;
   makeDirs(cacheDir());
   writeAtomic(file, JSON.stringify({ ...known, [key]: trial }), { sync: false });
   return trial;

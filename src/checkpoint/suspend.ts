@@ -1,5 +1,15 @@
 /** Suspending: the guest's processes and connections go to disk, the guest ends. */
-import { closeSync, fsyncSync, mkdirSync, openSync, readdirSync, readFileSync, rmSync, statSync, utimesSync } from "node:fs";
+import {
+  closeSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  utimesSync,
+} from "node:fs";
 import { release } from "node:os";
 import { BerthError } from "../base/errors.ts";
 import { syncDir, writeAtomic } from "../base/files.ts";
@@ -14,8 +24,8 @@ import { endOf } from "../container/stop.ts";
 import { saveState } from "../container/store.ts";
 import { discardCheckpoint } from "../container/suspended.ts";
 import { cgroups } from "../resources/cgroup.ts";
-import { refuseUncheckable } from "./checkable.ts";
 import { saveTree } from "./cgroup-tree.ts";
+import { refuseUncheckable } from "./checkable.ts";
 import { askCriu } from "./criu.ts";
 import { fixExecutables } from "./images.ts";
 import { complaintOf, keepLog } from "./log.ts";
@@ -38,7 +48,10 @@ const END_MS = 15_000;
 export const logLevel = (): number => (process.env.BERTH_DEBUG === "1" ? 4 : 1);
 
 /** Suspends it. On any failure the guest goes on as before. */
-export async function suspendContainer(container: LockedContainer, progress: Progress): Promise<SuspendResult> {
+export async function suspendContainer(
+  container: LockedContainer,
+  progress: Progress,
+): Promise<SuspendResult> {
   const { name, state } = container;
   const status = mustRun(name);
   if (status.state === "frozen")
@@ -63,11 +76,7 @@ export async function suspendContainer(container: LockedContainer, progress: Pro
   }
 }
 
-async function dump(
-  container: LockedContainer,
-  status: InitRecord,
-  criu: Criu,
-): Promise<SuspendResult> {
+async function dump(container: LockedContainer, status: InitRecord, criu: Criu): Promise<SuspendResult> {
   const { name, state, lock } = container;
   const images = imagesDir(name);
   const { checkpoint, dumpLog } = containerPaths(name);

@@ -11,8 +11,8 @@ import type { CgroupLayout } from "./layout.ts";
 import { type CgroupWrite, type Limits, v1Writes } from "./limits.ts";
 import {
   boundTree,
-  killCgroup,
   KEEPERS,
+  killCgroup,
   makeCgroup,
   readCgroup,
   readKeyed,

@@ -7,8 +7,8 @@ import type { CgroupLayout } from "./layout.ts";
 import { type CgroupWrite, type Limits, v2Writes } from "./limits.ts";
 import {
   boundTree,
-  killCgroup,
   KEEPERS,
+  killCgroup,
   makeCgroup,
   readCgroup,
   readKeyed,

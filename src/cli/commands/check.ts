@@ -1,4 +1,5 @@
 import { exitCodes } from "../../base/errors.ts";
+import { checkCheckpoint } from "../../checkpoint/check.ts";
 import { checkHost, type Finding } from "../../container/check.ts";
 import { defineCommand } from "../framework/command.ts";
 import { renderTable } from "../framework/table.ts";
@@ -18,7 +19,7 @@ export const command = defineCommand({
   ],
   seeAlso: ["info"],
   async run(context) {
-    const findings = await checkHost();
+    const findings = [...(await checkHost()), await checkCheckpoint()];
     const ok = findings.every(({ verdict }) => verdict !== "missing");
     if (!context.quiet || context.json) {
       context.out.result({ ok, findings }, () =>

@@ -24,7 +24,10 @@ export const command = defineCommand({
         ? `${container.name}: nothing stands in the way`
         : renderTable(
             [
-              { title: "process", cell: ({ pid, process }) => (pid === undefined ? "-" : `${pid} ${process}`) },
+              {
+                title: "process",
+                cell: ({ pid, process }) => (pid === undefined ? "-" : `${pid} ${process}`),
+              },
               { title: "unit", cell: ({ unit }) => unit },
               { title: "what", cell: ({ what }) => what },
               { title: "cure", shrinks: true, cell: ({ cure }) => cure },

@@ -10,7 +10,9 @@ type Row = View | BrokenView;
 
 const stateOf = (row: Row): string => {
   if ("broken" in row) return row.running ? "running (broken config)" : "broken";
-  return row.status.state === "running" && row.status.unattended ? "running (unattended)" : stateWord(row.status, row.state);
+  return row.status.state === "running" && row.status.unattended
+    ? "running (unattended)"
+    : stateWord(row.status, row.state);
 };
 
 const of = (row: Row, cell: (view: View) => string | number | undefined): string | number | undefined =>
