@@ -15,8 +15,21 @@ export type Obstacle = {
   readonly cure: string;
 };
 
-/** Everything that stands in the way; nothing: it can be written. Throws container.not-running. */
+/** How often it is looked again, and after how many milliseconds: what is just ending stands in nobody's way. */
+const LOOKS = 5;
+const LOOK_MS = 100;
+
+/** Everything that stands in the way and stays; nothing: it can be written. Throws container.not-running. */
 export async function obstaclesOf(container: Container): Promise<Obstacle[]> {
+  let found = await look(container);
+  for (let looks = 1; found.length > 0 && looks < LOOKS; looks++) {
+    await Bun.sleep(LOOK_MS);
+    found = await look(container);
+  }
+  return found;
+}
+
+async function look(container: Container): Promise<Obstacle[]> {
   const status = mustRun(container.name);
   const processes = guestProcesses(container.name);
   return [
