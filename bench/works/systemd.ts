@@ -10,7 +10,7 @@ type Side = {
   readonly remove: (name: string) => void;
 };
 
-const asked = ["systemctl", "is-system-running"] as const;
+const asked = ["/usr/bin/systemctl", "is-system-running"] as const;
 
 function sides({ berth, world, lxc }: Bench): readonly [Side, Side] {
   return [
