@@ -20,7 +20,7 @@ export type Sizes = {
 export const quickSizes: Sizes = {
   rounds: 30,
   few: 3,
-  populations: [{ all: 60, running: 30 }],
+  populations: [{ all: 40, running: 20 }],
   fleet: 4,
   load: 0.3,
 };

@@ -1,5 +1,5 @@
 /** docs/performance.md and its plots, from the record of a full run. `bun bench/page.ts` writes them anew. */
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import type { Machine, Quiet } from "./machine.ts";
 import { plot, type Series } from "./plot.ts";
 import { digits, type Outcome, tableMarkdown } from "./report.ts";
@@ -19,11 +19,11 @@ export type Record_ = {
 const project = `${import.meta.dir}/..`;
 
 /** Writes page and plots. */
-export function writePage(record: Record_): void {
+export function writePage(record: Record_ | undefined): void {
   const figures = `${project}/docs/plots`;
   mkdirSync(figures, { recursive: true });
   for (const work of ["create", "start", "ls"])
-    writeFileSync(`${figures}/${work}.svg`, growthPlot(record, work));
+    writeFileSync(`${figures}/${work}.svg`, growthPlot(record?.growth ?? {}, work));
   const page = readFileSync(`${import.meta.dir}/page.md`, "utf8");
   writeFileSync(
     `${project}/docs/performance.md`,
@@ -31,7 +31,7 @@ export function writePage(record: Record_): void {
   );
 }
 
-function growthPlot({ growth }: Record_, work: string): string {
+function growthPlot(growth: Record_["growth"], work: string): string {
   const lines: readonly Series[] = ["berth", "lxc"].map((side) => ({
     name: side,
     points: smooth(growth[`${work} ${side}`] ?? []),
@@ -48,7 +48,8 @@ function smooth(points: readonly (readonly [number, number])[]): readonly (reado
   });
 }
 
-function figuresText(record: Record_): string {
+function figuresText(record: Record_ | undefined): string {
+  if (record === undefined) return "No full run is on record yet.";
   const { date, host, quietness, outcomes, seconds } = record;
   const notes = outcomes.flatMap(({ work, note, reason }) => [
     ...(note === undefined ? [] : [`- ${work}: ${note}.`]),
@@ -61,5 +62,7 @@ ${tableMarkdown(outcomes)}
 ${[...new Set(notes)].join("\n")}`;
 }
 
-if (import.meta.main)
-  writePage(JSON.parse(readFileSync(`${import.meta.dir}/results/performance.json`, "utf8")) as Record_);
+if (import.meta.main) {
+  const file = `${import.meta.dir}/results/performance.json`;
+  writePage(existsSync(file) ? (JSON.parse(readFileSync(file, "utf8")) as Record_) : undefined);
+}

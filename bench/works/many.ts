@@ -49,7 +49,7 @@ export async function many(bench: Bench, growth: Growth): Promise<void> {
 async function populate(bench: Bench, side: Side, growth: Growth): Promise<void> {
   const { samples, sizes, say } = bench;
   const most = Math.max(...sizes.populations.map(({ all }) => all));
-  const step = Math.max(1, Math.floor(most / 50));
+  const step = Math.max(1, Math.floor(most / 10));
   const idle = { memory: await memoryInUse(), processes: processCount() };
   const names: string[] = [];
   let started = 0;
@@ -73,8 +73,7 @@ async function populate(bench: Bench, side: Side, growth: Growth): Promise<void>
       samples.add(`${side.as.start} ${label}`, starting);
       samples.add(`${side.name} processes ${label}`, processCount() - idle.processes);
       samples.add(`${side.name} memory ${label}`, (await memoryInUse()) - idle.memory);
-      for (let round = 0; round < Math.min(sizes.rounds, 10); round += 1)
-        samples.add(`${side.as.list} ${label}`, side.list());
+      for (let round = 0; round < 3; round += 1) samples.add(`${side.as.list} ${label}`, side.list());
     }
   } finally {
     names.forEach(side.remove);

@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
 
-const code = `import { trace } from "${import.meta.dir}/trace.ts"; trace("one"); trace("two");`;
+const file = JSON.stringify(`${import.meta.dir}/trace.ts`);
+const code = `const { trace } = require(${file}); trace("one"); trace("two");`;
 const said = (value: string): string =>
   Bun.spawnSync([process.execPath, "-e", code], { env: { BERTH_TRACE: value } }).stderr.toString();
 
