@@ -20,15 +20,20 @@ const project = `${import.meta.dir}/..`;
 
 /** Writes page and plots. */
 export function writePage(record: Record_ | undefined): void {
-  const figures = `${project}/docs/plots`;
-  mkdirSync(figures, { recursive: true });
-  for (const work of ["create", "start", "ls"])
-    writeFileSync(`${figures}/${work}.svg`, growthPlot(record?.growth ?? {}, work));
+  if (record !== undefined) writePlots(record);
   const page = readFileSync(`${import.meta.dir}/page.md`, "utf8");
   writeFileSync(
     `${project}/docs/performance.md`,
     page.replace("{{figures}}", () => figuresText(record)),
   );
+}
+
+const plotted = ["create", "start", "ls"] as const;
+
+function writePlots({ growth }: Record_): void {
+  const figures = `${project}/docs/plots`;
+  mkdirSync(figures, { recursive: true });
+  for (const work of plotted) writeFileSync(`${figures}/${work}.svg`, growthPlot(growth, work));
 }
 
 function growthPlot(growth: Record_["growth"], work: string): string {
@@ -59,7 +64,10 @@ function figuresText(record: Record_ | undefined): string {
 
 ${tableMarkdown(outcomes)}
 
-${[...new Set(notes)].join("\n")}`;
+${[...new Set(notes)].join("\n")}
+
+## Growth
+${plotted.map((work) => `![${work}](plots/${work}.svg)`).join("\n\n")}`;
 }
 
 if (import.meta.main) {
