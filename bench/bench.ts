@@ -68,7 +68,7 @@ export async function newBench(sizes: Sizes, say: (text: string) => void): Promi
     return {
       ...{ world, lxc, dir, sizes, say, timed },
       samples: newSamples(),
-      berth: (...words) => timed(berthBinary, "--quiet", ...words),
+      berth: (...words) => timed(berthBinary, ...words),
     };
   } catch (error) {
     await world.end();
