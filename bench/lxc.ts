@@ -11,6 +11,8 @@ import {
   readFileSync,
   writeFileSync,
 } from "node:fs";
+import { cgroupLayout } from "../src/resources/layout.ts";
+import { removeCgroup } from "../src/resources/tree.ts";
 import { berthBinary, run, type World } from "../test/support/world.ts";
 import { limits } from "./bench.ts";
 import { type Stopwatch, stopwatch } from "./samples.ts";
@@ -42,6 +44,7 @@ export async function lxcIn(world: World, dir: string): Promise<Lxc> {
   for (const each of [world.root, dir, path]) chmodSync(each, 0o711);
   for (const base of ["busybox", "debian-13"] as const) await makeBase(world, path, base);
   const env = { PATH: LXC_PATH };
+  const before = new Set(pivots());
   const timed: Stopwatch = stopwatch(env, dir);
   const argv = (command: string, words: readonly string[]): string[] => [
     `/usr/bin/lxc-${command}`,
@@ -63,8 +66,19 @@ export async function lxcIn(world: World, dir: string): Promise<Lxc> {
         await run(argv("stop", ["-k", "-n", name]), { env });
         await run(argv("destroy", ["-n", name]), { env });
       }
+      pivots()
+        .filter((dir) => !before.has(dir))
+        .forEach(removeCgroup);
     },
   };
+}
+
+/** Cgroups that LXC makes to move its monitors out of the way, and never removes. */
+function pivots(): readonly string[] {
+  const { v1, v2 } = cgroupLayout();
+  return [...v1.map(({ mount }) => mount), ...(v2 === undefined ? [] : [v2])]
+    .map((mount) => `${mount}/lxc.pivot`)
+    .filter((dir) => existsSync(dir));
 }
 
 async function makeBase(world: World, path: string, base: "busybox" | "debian-13"): Promise<void> {
