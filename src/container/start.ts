@@ -100,7 +100,8 @@ export function releaseRuntime(name: string): void {
   rmSync(`${run}/reboot.log`, { force: true });
 }
 
-const usesApparmor = ({ apparmor }: LockedContainer["config"]): boolean =>
+/** Whether a container of these settings runs under a profile of its own on this host. */
+export const usesApparmor = ({ apparmor }: LockedContainer["config"]): boolean =>
   apparmor === "auto" && apparmorState() === "on";
 
 /** Loads the container's profile; the record of it is written first, so that whoever cleans up knows of it. */
