@@ -1,6 +1,7 @@
 import { requireRoot } from "../../base/root.ts";
 import { driverNames } from "../../config/storage-drivers.ts";
 import { createContainer } from "../../container/create.ts";
+import { limitWarnings } from "../../container/disk-limits.ts";
 import { mountWarnings } from "../../container/mounts.ts";
 import { hostConfig, loadConfig } from "../../container/store.ts";
 import { settingWarnings } from "../../container/warnings.ts";
@@ -55,15 +56,12 @@ export const command = defineCommand({
       ...settingsFrom(context),
     ];
     const state = await createContainer(name, { template, settings, storage });
-    for (const text of settingWarnings(name, loadConfig(name)))
-      context.progress.emit({ type: "warning", text });
-    if (state.storage === "plain")
-      context.progress.emit({
-        type: "warning",
-        text: `${name} has no disk limit: storage driver plain cannot keep one`,
-      });
-    const warn = warnTo(context);
-    mountWarnings({ name, config: loadConfig(name) }, []).forEach(warn);
+    const config = loadConfig(name);
+    [
+      ...settingWarnings(name, config),
+      ...limitWarnings(name, config, state.storage),
+      ...mountWarnings({ name, config }, []),
+    ].forEach(warnTo(context));
     const pid = context.options.start === true ? await startMade(name, "created", context) : undefined;
     const address = state.address?.split("/")[0];
     context.out.result(

@@ -1,8 +1,10 @@
 import { requireRoot } from "../../base/root.ts";
 import { driverNames } from "../../config/storage-drivers.ts";
+import { limitWarnings } from "../../container/disk-limits.ts";
 import { mountWarnings } from "../../container/mounts.ts";
 import { checkBackup, restoreContainer } from "../../container/restore.ts";
 import { loadConfig } from "../../container/store.ts";
+import { warnTo } from "../each.ts";
 import { type CommandContext, defineCommand } from "../framework/command.ts";
 import { visible } from "../framework/escape.ts";
 import { renderFields } from "../framework/table.ts";
@@ -70,8 +72,11 @@ export const command = defineCommand({
         type: "warning",
         text: `${restored.name} is privileged, as it was: root in it is root on this host`,
       });
-    for (const text of mountWarnings({ name: restored.name, config: loadConfig(restored.name) }, []))
-      context.progress.emit({ type: "warning", text });
+    const config = loadConfig(restored.name);
+    [
+      ...limitWarnings(restored.name, config, state.storage),
+      ...mountWarnings({ name: restored.name, config }, []),
+    ].forEach(warnTo(context));
     const pid =
       context.options.start === true ? await startMade(restored.name, "restored", context) : undefined;
     const address = state.address?.split("/")[0];
