@@ -54,6 +54,8 @@ const meanings: Record<ErrorCode, string> = {
   "network.failed": "Bridge, links or addresses could not be set up as asked.",
   "network.address-taken": "Another container, or the bridge, has the address.",
   "network.no-address": "No address or subnet is free.",
+  interrupted:
+    "A signal came before it was done, and what had been begun is undone. The exit code is 128 and the signal's number.",
   internal: "A defect of berth. BERTH_DEBUG=1 shows more; please report it.",
 };
 

@@ -69,6 +69,7 @@ export const errorCodes = {
   "network.failed": "failed",
   "network.address-taken": "exists",
   "network.no-address": "failed",
+  interrupted: "failed",
   internal: "failed",
 } as const satisfies Record<string, ExitKind>;
 
@@ -90,6 +91,10 @@ export class BerthError extends Error {
     return exitCodes[errorCodes[this.code]];
   }
 }
+
+/** What ends an operation that Ctrl-C has reached, or a program that it runs; the operation undoes itself. */
+export const interrupted = (signal: string): BerthError =>
+  new BerthError("interrupted", `interrupted by ${signal}`, "all is as it was before");
 
 /** What the kernel's errno means in words; the number is kept for those who search. */
 const errnoWords: Record<string, string> = {

@@ -1,6 +1,7 @@
 /** A container as --json shows it: sizes in bytes, times in seconds, null for what there is not. */
 import { describeExit } from "../container/status.ts";
 import type { View } from "../container/view.ts";
+import { swapOf } from "../resources/limits.ts";
 
 export function viewData({ name, config, state, status, usage, disk, uptime }: View) {
   const running = status.state !== "stopped";
@@ -23,7 +24,7 @@ export function viewData({ name, config, state, status, usage, disk, uptime }: V
     uptime: uptime ?? null,
     limits: {
       memory: config.memory ?? null,
-      swap: config.swap ?? null,
+      swap: swapOf(config) ?? null,
       cpus: config.cpus ?? null,
       cpuWeight: config["cpu-weight"] ?? null,
       pids: config.pids ?? null,

@@ -78,7 +78,9 @@ export async function attachTo(
   throw new BerthError(
     "container.attach-failed",
     `container ${name}: ${step}: ${why}`,
-    "`berth info` shows whether it still runs",
+    step === "user"
+      ? "users are those of the guest's own /etc/passwd; a number does as well"
+      : "`berth info` shows whether it still runs",
   );
 }
 

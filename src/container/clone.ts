@@ -6,7 +6,7 @@ import { renameHeading } from "../config/new.ts";
 import { type ConfigChanges, changeConfig } from "../config/parse.ts";
 import type { Layer } from "../storage/driver.ts";
 import type { LockedContainer } from "./container.ts";
-import { makeContainer, nameTaken } from "./create.ts";
+import { checkNew, makeContainer, nameTaken } from "./create.ts";
 import { forgetIdentity } from "./forget.ts";
 import { withFrozenLayers } from "./freeze-layers.ts";
 import { hasIntent } from "./intent.ts";
@@ -51,7 +51,8 @@ export async function cloneContainer(
   const file = containerPaths(source.name).config;
   const before = renameHeading(readFileSync(file, "utf8"), source.name, name);
   const without = own.map((key) => ({ path: key.split("."), value: null }));
-  const { text } = changeConfig(before, `settings of ${name}`, [...without, ...request.settings]);
+  const { text, value } = changeConfig(before, `settings of ${name}`, [...without, ...request.settings]);
+  await checkNew(name, value, source.state.storage);
   const make = async (layers: ContainerState["layers"]): Promise<ContainerState> =>
     await makeContainer(name, text, { ...source.state, layers }, async (clone) => {
       await forgetIdentity(clone);

@@ -1,5 +1,7 @@
 /** Opening a container: the lock where it will be changed, recovery of what was cut short, and what is known of it. */
+import { existsSync } from "node:fs";
 import { BerthError } from "../base/errors.ts";
+import { containerPaths } from "../base/paths.ts";
 import type { ContainerConfig } from "../config/schema.ts";
 import { hasIntent } from "./intent.ts";
 import { type ContainerLock, dropLockFile, withLock } from "./lock.ts";
@@ -17,10 +19,10 @@ export type Container = {
 
 export type LockedContainer = Container & { readonly lock: ContainerLock };
 
-const gone = (name: string): BerthError =>
+const gone = (name: string, why: string): BerthError =>
   new BerthError(
     "container.not-found",
-    `there is no container ${JSON.stringify(name)}: its creation or removal had been cut short`,
+    `there is no container ${JSON.stringify(name)}: ${why}`,
     "`berth ls` shows those there are",
   );
 
@@ -71,9 +73,16 @@ function needsKeeper(name: string): boolean {
 }
 
 async function refuseGone(lock: ContainerLock): Promise<void> {
+  const { name } = lock;
+  const wasThere = existsSync(containerPaths(name).dir);
   if (await recover(lock)) return;
   dropLockFile(lock);
-  throw gone(lock.name);
+  throw gone(
+    name,
+    wasThere
+      ? "its creation or removal had been cut short"
+      : "another command removed or renamed it while this one waited",
+  );
 }
 
 /** Its status, which must be running. */

@@ -68,6 +68,16 @@ export type Ground = Pick<ContainerState, "template" | "storage" | "layers">;
 /** Who the new container is, where it is not a new one. An address that another one has is not taken over. */
 export type Identity = Pick<ContainerState, "uuid" | "mac" | "address">;
 
+/** Refuses, before anything is made or copied, what no new container could be beside those that there are. */
+export async function checkNew(name: string, config: ContainerConfig, storage: DriverName): Promise<void> {
+  checkName(name);
+  checkNumber(name, config.ctid);
+  checkSoftLimits(name, config);
+  checkMounts({ config }, []);
+  checkAddress(config, { uuid: crypto.randomUUID(), address: null });
+  await checkUserQuota(config, storage);
+}
+
 /** Makes a container with these settings on that ground, whole or not at all; `finish` is a part of it. */
 export async function makeContainer(
   name: string,
@@ -77,11 +87,8 @@ export async function makeContainer(
   identity?: Identity,
 ): Promise<ContainerState> {
   const { storage, layers } = ground;
-  checkName(name);
   const config = parseContainerConfig(text, `settings of ${name}`).value;
-  checkNumber(name, config.ctid);
-  checkSoftLimits(name, config);
-  await checkUserQuota(config, storage);
+  await checkNew(name, config, storage);
   return await withLock(name, async (lock) => {
     if (await recover(lock)) throw nameTaken(name);
     const uuid = identity?.uuid ?? crypto.randomUUID();

@@ -1,6 +1,6 @@
 /** Starting berth-launch on a plan: its fds, and the status line by which it says how that went (native/README.md). */
 import { closeSync } from "node:fs";
-import { type BerthError, describeErrno } from "../base/errors.ts";
+import { type BerthError, describeErrno, interrupted } from "../base/errors.ts";
 import { binaryPath } from "../kernel/binaries.ts";
 import { encodePlan, type Plan } from "../kernel/plan.ts";
 import type { ContainerLock } from "./lock.ts";
@@ -30,6 +30,7 @@ export function launch(
 ): Launched {
   const child = Bun.spawn([binaryPath("berth-launch"), ...words], {
     stdio: [encodePlan(plan), "pipe", "inherit", lock.fd, options.held ? "pipe" : "ignore"],
+    detached: true, // a Ctrl-C is for us
     env: {
       PATH: process.env.PATH ?? "",
       ...(process.env.BERTH_ROOT === undefined ? {} : { BERTH_ROOT: process.env.BERTH_ROOT }),
@@ -37,7 +38,11 @@ export function launch(
   });
   const control = child.stdio[4];
   return {
-    said: verdict(child.stdout, options.failed),
+    said: verdict(child.stdout, options.failed).catch(async (error: unknown) => {
+      await child.exited;
+      // It came before it had left our terminal.
+      throw child.signalCode === "SIGINT" ? interrupted(child.signalCode) : error;
+    }),
     exited: child.exited,
     letGo: () => {
       if (typeof control === "number") closeSync(control);

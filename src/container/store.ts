@@ -68,7 +68,7 @@ type Compiled = { readonly key: string; readonly config: ContainerConfig };
 
 const keyOf = (path: string): string => {
   const { ino, size, mtimeNs } = statSync(path, { bigint: true });
-  return `2 ${ino} ${size} ${mtimeNs}`;
+  return `3 ${ino} ${size} ${mtimeNs}`;
 };
 
 /** The container's settings: from the compiled form beside the file when that is current, else parsed. */

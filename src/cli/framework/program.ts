@@ -75,7 +75,8 @@ async function runCommand(command: Command, words: readonly string[]): Promise<n
     const parsed = parse(command, words);
     const code = await command.run(contextOf(parsed, running));
     running.renderer?.clear();
-    return running.interrupt?.exitCode() ?? code ?? exitCodes.ok;
+    // What was done when the signal came, or past the point of no return, is a success.
+    return code ? (running.interrupt?.exitCode() ?? code) : exitCodes.ok;
   } catch (error) {
     running.renderer?.clear();
     const failure = reportError(error, asksForJson(command, words));
@@ -112,7 +113,10 @@ function contextOf(parsed: Parsed, running: Running): CommandContext {
 function startProgress(parsed: Parsed, running: Running): Progress {
   const renderer = progressRenderer(progressMode(parsed), (text) => writeAll(STDERR, text));
   const interrupt = catchInterrupt((name) =>
-    renderer.emit({ type: "warning", text: `${name}: undoing what was begun; once more ends it at once` }),
+    renderer.emit({
+      type: "warning",
+      text: `${name}: what was begun will be undone, or done if that is no longer possible; once more ends it at once`,
+    }),
   );
   running.renderer = renderer;
   running.interrupt = interrupt;
