@@ -54,6 +54,11 @@ const meanings: Record<ErrorCode, string> = {
   "network.failed": "Bridge, links or addresses could not be set up as asked.",
   "network.address-taken": "Another container, or the bridge, has the address.",
   "network.no-address": "No address or subnet is free.",
+  "migrate.refused":
+    "The container cannot move there as things are; each reason is named with its cure. Nothing has changed.",
+  "migrate.failed": "It did not move; the message has the reason. It is where and as it was.",
+  "migrate.undecided":
+    "A migration was cut at the very switch: the container stands still on both sides until `berth migrate --resolve` has heard from the other.",
   internal: "A defect of berth. BERTH_DEBUG=1 shows more; please report it.",
 };
 

@@ -69,6 +69,9 @@ export const errorCodes = {
   "network.failed": "failed",
   "network.address-taken": "exists",
   "network.no-address": "failed",
+  "migrate.refused": "wrongState",
+  "migrate.failed": "failed",
+  "migrate.undecided": "wrongState",
   internal: "failed",
 } as const satisfies Record<string, ExitKind>;
 
