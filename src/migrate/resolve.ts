@@ -29,12 +29,12 @@ const PAUSE_MS = 1000;
 export async function askAgain(name: string, intent: IntentOf<"depart">, cause: unknown): Promise<Decision> {
   let last = cause;
   for (let tries = 0; tries < TRIES; tries += 1) {
+    if (tries > 0) await Bun.sleep(PAUSE_MS);
     try {
       await using line = await openLine(intent.to);
       return await askOn(line, intent);
     } catch (error) {
       last = error;
-      await Bun.sleep(PAUSE_MS);
     }
   }
   throw new BerthError(
