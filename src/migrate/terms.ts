@@ -97,10 +97,16 @@ async function storageFor({ storage, manifest }: Offer): Promise<DriverName> {
 function checkNetwork(config: ContainerConfig, { manifest, live }: Offer, warnings: string[]): void {
   const { uuid } = manifest;
   if (config.network.mode === "none") return;
-  if (config.network.address !== "auto") return checkAddress(config, { uuid, address: null });
+  if (config.network.address !== "auto") {
+    checkAddress(config, { uuid, address: null });
+    return;
+  }
   const subnet = subnetOf(hostConfig());
   const address = manifest.address?.split("/")[0] ?? "";
-  if (contains(subnet, toNumber(address))) return releaseAddress(claimAddress(address, uuid, subnet), uuid);
+  if (contains(subnet, toNumber(address))) {
+    releaseAddress(claimAddress(address, uuid, subnet), uuid);
+    return;
+  }
   const what = `its address ${address} is not in the network of that host's guests, ${formatSubnet(subnet)}`;
   if (live)
     throw new BerthError(
