@@ -56,6 +56,11 @@ const meanings: Record<ErrorCode, string> = {
   "network.no-address": "No address or subnet is free.",
   interrupted:
     "A signal came before it was done, and what had been begun is undone. The exit code is 128 and the signal's number.",
+  "migrate.refused":
+    "The container cannot move there as things are; each reason is named with its cure. Nothing has changed.",
+  "migrate.failed": "It did not move; the message has the reason. It is where and as it was.",
+  "migrate.undecided":
+    "A migration was cut at the very switch: the container stands still on both sides until `berth migrate --resolve` has heard from the other.",
   internal: "A defect of berth. BERTH_DEBUG=1 shows more; please report it.",
 };
 

@@ -70,6 +70,9 @@ export const errorCodes = {
   "network.address-taken": "exists",
   "network.no-address": "failed",
   interrupted: "failed",
+  "migrate.refused": "wrongState",
+  "migrate.failed": "failed",
+  "migrate.undecided": "wrongState",
   internal: "failed",
 } as const satisfies Record<string, ExitKind>;
 

@@ -15,6 +15,7 @@ export const commandTable: CommandTable = [
       clone: () => import("./commands/clone.ts"),
       rename: () => import("./commands/rename.ts"),
       move: () => import("./commands/move.ts"),
+      migrate: () => import("./commands/migrate.ts"),
     },
   },
   {
@@ -144,6 +145,7 @@ export const commandTable: CommandTable = [
       audit: () => import("./commands/audit.ts"),
       help: () => import("./commands/help.ts"),
       completion: () => import("./commands/completion.ts"),
+      "migrate-receive": () => import("./commands/migrate-receive.ts"),
       __complete: () => import("./commands/complete.ts"),
     },
   },

@@ -16,7 +16,7 @@ import { withVolumeLocks } from "../storage/volumes.ts";
 import type { LockedContainer } from "./container.ts";
 import { checkSoftLimits, checkUserQuota, diskLimits } from "./disk-limits.ts";
 import { claimIds } from "./ids.ts";
-import { clearIntent, declareIntent, readIntent } from "./intent.ts";
+import { clearIntent, declareIntent, hasIntent, readIntent } from "./intent.ts";
 import { stateIfExists, withLayersLock } from "./layers.ts";
 import { type ContainerLock, dropLockFile, withLock } from "./lock.ts";
 import { checkMounts, volumesOf } from "./mounts.ts";
@@ -112,7 +112,7 @@ export async function makeContainer(
       syncDir(`${instance.lib}/containers`);
       return loadState(name);
     } catch (error) {
-      await discardNew(lock, uuid, storage);
+      if (!stands(name)) await discardNew(lock, uuid, storage);
       throw error;
     }
   });
@@ -186,6 +186,9 @@ function claimFormer(config: ContainerConfig, uuid: string, former?: string | nu
     throw error;
   }
 }
+
+/** What is whole is no longer ours to remove, and neither is what waits for a word of another host. */
+const stands = (name: string): boolean => !hasIntent(name) || readIntent(name)?.operation === "arrive";
 
 async function discardNew(lock: ContainerLock, uuid: string, storage: DriverName): Promise<void> {
   if (existsSync(containerPaths(lock.name).dir)) await discard(lock, { uuid, storage });
