@@ -13,7 +13,8 @@ const rounds = quick ? 10 : 40;
 const many = quick ? 100 : 500;
 const project = `${import.meta.dir}/..`;
 const drivers = ["image", "btrfs", "plain"] as const;
-const limits = ["--disk", "256M"] as const;
+/** `plain` keeps no limit. */
+const limits = { image: ["--disk", "256M"], btrfs: ["--disk", "256M"], plain: ["--disk", "none"] } as const;
 
 type Figure = {
   readonly what: string;
@@ -50,9 +51,9 @@ async function storageWork(driver: string): Promise<void> {
 }
 
 /** How long a guest stands still that has just changed 1000 files of 10000. */
-async function frozenTime(driver: string): Promise<void> {
+async function frozenTime(driver: (typeof drivers)[number]): Promise<void> {
   const name = `run-${driver}`;
-  await world.ok("create", name, "-t", "busybox", "--storage", driver, ...limits, "--start");
+  await world.ok("create", name, "-t", "busybox", "--storage", driver, ...limits[driver], "--start");
   const files = (from: number, to: number, word: string): string =>
     `i=${from}; while [ $i -lt ${to} ]; do echo ${word} > /srv/$((i/100))/$i; i=$((i+1)); done`;
   await world.sh(name, "i=0; while [ $i -lt 100 ]; do mkdir -p /srv/$i; i=$((i+1)); done");
@@ -83,7 +84,10 @@ async function growthOfMany(): Promise<readonly Series[]> {
     const create: [number, number][] = [];
     const rm: [number, number][] = [];
     for (let i = 0; i < many; i += 1)
-      create.push([i, await timed("create", `n${i}`, "-t", "busybox", "--storage", driver, ...limits)]);
+      create.push([
+        i,
+        await timed("create", `n${i}`, "-t", "busybox", "--storage", driver, ...limits[driver]),
+      ]);
     for (let i = many - 1; i >= 0; i -= 1) rm.push([i, await timed("rm", `n${i}`)]);
     for (const [what, points] of [
       ["create", create],
@@ -116,11 +120,12 @@ async function timed(...args: readonly string[]): Promise<number> {
 }
 
 /** Medians of ten neighbours: one slow disk write is no growth. */
-const smooth = (points: readonly (readonly [number, number])[]): (readonly [number, number])[] =>
-  Array.from({ length: Math.floor(points.length / 10) }, (_, at) => {
+function smooth(points: readonly (readonly [number, number])[]): (readonly [number, number])[] {
+  return Array.from({ length: Math.floor(points.length / 10) }, (_, at) => {
     const part = points.slice(at * 10, at * 10 + 10);
     return [at * 10 + 5, median(part.map(([, y]) => y))] as const;
   });
+}
 
 type Cache = { readonly guests: number; readonly mebibytesRead: number; readonly mebibytesCached: number };
 
@@ -152,8 +157,9 @@ async function pageCache(): Promise<readonly Cache[]> {
 }
 
 /** KiB of page cache on this host. */
-const cached = (): number =>
-  Number(/^Cached:\s+(\d+)/m.exec(readFileSync("/proc/meminfo", "utf8"))?.[1] ?? 0);
+function cached(): number {
+  return Number(/^Cached:\s+(\d+)/m.exec(readFileSync("/proc/meminfo", "utf8"))?.[1] ?? 0);
+}
 
 function report(growth: readonly Series[], cache: readonly Cache[]): void {
   const host = { kernel: release(), cpus: cpus().length, memory: totalmem() };
