@@ -4,6 +4,7 @@ import { sha256 } from "../base/digest.ts";
 import { BerthError } from "../base/errors.ts";
 import { makeDirs, readIfExists } from "../base/files.ts";
 import { containerPaths, eventsPath, instance } from "../base/paths.ts";
+import { trace, tracing } from "../base/trace.ts";
 import type { Mount } from "../config/mounts.ts";
 import { apparmorState, loadProfile, selinuxEnforces, unloadProfile } from "../kernel/apparmor.ts";
 import { ownCommand } from "../kernel/binaries.ts";
@@ -59,21 +60,27 @@ export async function startContainer(
       `berth restart ${name}`,
     );
   }
+  trace("locked and read");
   const mounts = await resolveMounts(container);
   refuseMounted(container);
   releaseRuntime(name);
+  trace("mounts and left-overs looked at");
   const state = await reconcileNetwork(container);
+  trace("bridge and address looked at");
   const { attach, start, identity } = plans({ ...container, state }, mounts);
   const { run, attach: attachFile } = containerPaths(name);
+  trace("planned");
   makeDirs(instance.log, scratchDir);
   mkdirSync(run, { recursive: true, mode: 0o700 });
   let pid: number;
   try {
     cgroups().prepare(name, limitsOf(config), deviceRules, state.baseUid);
     confineByApparmor(name, config, state.uuid);
+    trace("cgroups made");
     writeFileSync(attachFile, encodePlan(attach), { mode: 0o600 });
     recordVolumes(container);
     pid = await launchKeeper(name, "start", start, container.lock);
+    trace("init runs");
   } catch (error) {
     releaseRuntime(name);
     throw error;
@@ -158,7 +165,7 @@ export function plans(
     files: files.map((file) =>
       identity === state.identity && file.when === "always" ? { ...file, when: "missing" as const } : file,
     ),
-    trace: process.env.BERTH_TRACE === "1",
+    trace: tracing,
   });
   const attach = attachPlan({ ...shared, cgroupRecords: cgroups().attachRecords(name) });
   return { start, attach, identity };

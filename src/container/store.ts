@@ -4,9 +4,11 @@ import * as v from "valibot";
 import { BerthError, errnoOf } from "../base/errors.ts";
 import { readIfExists, writeAtomic } from "../base/files.ts";
 import { containerPaths, instance } from "../base/paths.ts";
-import { parseContainerConfig, parseHostConfig } from "../config/parse.ts";
-import type { ContainerConfig, HostConfig } from "../config/schema.ts";
+import { type ContainerConfig, type HostConfig, hostSchema } from "../config/schema.ts";
 import { driverNames } from "../config/storage-drivers.ts";
+
+/** The parser, loaded when a file has to be parsed: the yaml library is a third of a command's start, and rarely needed. */
+const parser = () => require("../config/parse.ts") as typeof import("../config/parse.ts");
 
 /** As storage/driver.ts has it. */
 export const layersSchema = v.array(
@@ -88,7 +90,7 @@ export function loadConfig(name: string): ContainerConfig {
   }
   const cached = readCompiled(compiled, key);
   if (cached !== undefined) return cached;
-  const config = parseContainerConfig(readFileSync(file, "utf8"), file).value;
+  const config = parser().parseContainerConfig(readFileSync(file, "utf8"), file).value;
   // Only a cache: whoever may not write it goes without.
   try {
     writeAtomic(compiled, JSON.stringify({ key, config } satisfies Compiled), { sync: false });
@@ -102,7 +104,7 @@ export function loadConfigLeniently(name: string): ContainerConfig {
     return loadConfig(name);
   } catch (error) {
     if (error instanceof BerthError && error.code.startsWith("config."))
-      return parseContainerConfig("template: unknown", name).value;
+      return parser().parseContainerConfig("template: unknown", name).value;
     throw error;
   }
 }
@@ -122,6 +124,8 @@ let host: HostConfig | undefined;
 /** The host's settings. */
 export function hostConfig(): HostConfig {
   const file = `${instance.etc}/berth.yaml`;
-  host ??= parseHostConfig(readIfExists(file) ?? "", file).value;
+  if (host !== undefined) return host;
+  const text = readIfExists(file);
+  host = text === undefined ? v.parse(hostSchema, {}) : parser().parseHostConfig(text, file).value;
   return host;
 }

@@ -1,6 +1,7 @@
 /** One run of berth: words to a command, the command's run, its outcome to an exit code. */
 import { BerthError, exitCodes } from "../../base/errors.ts";
 import type { Progress } from "../../base/progress.ts";
+import { trace } from "../../base/trace.ts";
 import { windowSize, writeAll } from "../../kernel/terminal.ts";
 import type { Command, CommandContext, CommandTable } from "./command.ts";
 import { catchInterrupt, type Interrupt } from "./interrupt.ts";
@@ -44,6 +45,7 @@ export async function runProgram(
       return wantsHelp ? exitCodes.ok : exitCodes.usage;
     }
     const { command, words: own } = await resolve(table, words);
+    trace("command loaded");
     // Common options may stand before the command as well.
     return await runCommand(command, [...early, ...own]);
   } catch (error) {
@@ -74,6 +76,7 @@ async function runCommand(command: Command, words: readonly string[]): Promise<n
   try {
     const parsed = parse(command, words);
     const code = await command.run(contextOf(parsed, running));
+    trace("command done");
     running.renderer?.clear();
     // What was done when the signal came, or past the point of no return, is a success.
     return code ? (running.interrupt?.exitCode() ?? code) : exitCodes.ok;
