@@ -162,6 +162,7 @@ async function fill(
     address,
     created: new Date().toISOString(),
     shouldRun: false,
+    suspended: false,
     identity: "",
   };
 }
