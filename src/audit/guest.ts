@@ -196,5 +196,6 @@ const ownState = (baseUid: number): ContainerState => ({
   address: null,
   created: "",
   shouldRun: false,
+  suspended: false,
   identity: "",
 });

@@ -25,6 +25,11 @@ const meanings: Record<ErrorCode, string> = {
   "container.attach-failed": "No command could be run in it; the message names the step and the reason.",
   "container.mount-failed":
     "Nothing could be mounted in it while it runs; the message names the mount and the reason. Nothing has changed.",
+  "container.suspended": "Its processes lie in a checkpoint and wait to go on with the disk as it is.",
+  "container.not-suspended": "Only a suspended container can be resumed.",
+  "container.not-checkable":
+    "Something in the guest cannot be written to a checkpoint; the message names it.",
+  "checkpoint.failed": "CRIU could not write the guest down or bring it back; it is as it was before.",
   "snapshot.not-found": "The container has no snapshot of that name.",
   "snapshot.exists": "The container has a snapshot of that name already.",
   "container.view-failed":

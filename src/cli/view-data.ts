@@ -3,11 +3,15 @@ import { describeExit } from "../container/status.ts";
 import type { View } from "../container/view.ts";
 import { swapOf } from "../resources/limits.ts";
 
+/** "running", "frozen", "stopped", or "suspended": stopped, with its processes in a checkpoint. */
+export const stateWord = (status: View["status"], state: View["state"]): string =>
+  status.state === "stopped" && state.suspended ? "suspended" : status.state;
+
 export function viewData({ name, config, state, status, usage, disk, uptime }: View) {
   const running = status.state !== "stopped";
   return {
     name,
-    state: status.state,
+    state: stateWord(status, state),
     unattended: running && status.unattended,
     pid: running ? status.init.pid : null,
     uuid: state.uuid,

@@ -5,7 +5,7 @@ import type { Progress } from "../base/progress.ts";
 import { renameHeading } from "../config/new.ts";
 import { type ConfigChanges, changeConfig } from "../config/parse.ts";
 import type { Layer } from "../storage/driver.ts";
-import type { LockedContainer } from "./container.ts";
+import { type LockedContainer, refuseSuspended } from "./container.ts";
 import { checkNew, makeContainer, nameTaken } from "./create.ts";
 import { forgetIdentity } from "./forget.ts";
 import { withFrozenLayers } from "./freeze-layers.ts";
@@ -48,6 +48,7 @@ export async function cloneContainer(
   checkName(name);
   // Its own lock it would wait for; of another one it would first make a copy in vain.
   if (name === source.name || (containerNames().includes(name) && !hasIntent(name))) throw nameTaken(name);
+  refuseSuspended(source.name);
   const file = containerPaths(source.name).config;
   const before = renameHeading(readFileSync(file, "utf8"), source.name, name);
   const without = own.map((key) => ({ path: key.split("."), value: null }));

@@ -89,15 +89,30 @@ async function refuseGone(lock: ContainerLock): Promise<void> {
 export function mustRun(name: string): Extract<Status, { state: "running" | "frozen" }> {
   const status = statusOf(name);
   if (status.state === "stopped") {
+    refuseSuspended(name);
     throw new BerthError("container.not-running", `container ${name} is stopped`, `berth start ${name}`);
   }
   return status;
 }
 
-/** For what exchanges its disk or its name: nobody may use it. Throws container.running, saying why, or container.mounted. */
+/** For whatever would change the disk under a guest that waits to go on with it. Throws container.suspended. */
+export function refuseSuspended(name: string): void {
+  if (!loadState(name).suspended) return;
+  throw new BerthError(
+    "container.suspended",
+    `container ${name} is suspended: its processes wait to go on with the disk as it is`,
+    `berth resume ${name}; or \`berth start --fresh ${name}\` gives up what it was doing`,
+  );
+}
+
+/**
+ * For what exchanges its disk or its name: nobody may use it. Throws container.running, saying why, container.suspended
+ * or container.mounted.
+ */
 export function mustBeIdle(container: Container, why: string): void {
   const { name } = container;
   if (statusOf(name).state !== "stopped")
     throw new BerthError("container.running", `container ${name} is running: ${why}`, `berth stop ${name}`);
+  refuseSuspended(name);
   refuseMounted(container);
 }

@@ -169,6 +169,7 @@ async function fill(
     address,
     created: new Date().toISOString(),
     shouldRun: false,
+    suspended: false,
     identity: "",
   };
 }

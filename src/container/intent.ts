@@ -33,6 +33,10 @@ export type Intent =
       readonly layers: readonly Layer[];
       readonly old: string;
     })
+  /** Its processes are being written to checkpoint/; state.json tells whether that is done. */
+  | (Owner & { readonly operation: "suspend" })
+  /** They are being brought back; RUNDIR/init tells whether that is done. */
+  | (Owner & { readonly operation: "resume" })
   /** Volume and layers are being copied to another driver; state.json tells whether that is done. */
   | (Owner & {
       readonly operation: "move";

@@ -15,6 +15,7 @@ import { holdsLayers, sweepLayers } from "./layers.ts";
 import { type ContainerLock, dropLockFile, tryTakeLock } from "./lock.ts";
 import { statusOf } from "./status.ts";
 import { loadState, saveState } from "./store.ts";
+import { settleResume, settleSuspend } from "./suspended.ts";
 
 /** Completes or undoes what was cut short, under the container's lock. Says whether the container still exists. */
 export async function recover(lock: ContainerLock): Promise<boolean> {
@@ -51,6 +52,12 @@ export async function recover(lock: ContainerLock): Promise<boolean> {
       return await settleDeparture(lock, intent);
     case "arrive":
       return settleArrival(name, intent);
+    case "suspend":
+      await settleSuspend(name);
+      return true;
+    case "resume":
+      settleResume(name);
+      return true;
     case "create":
     case "remove":
       await discard(lock, intent);
@@ -153,9 +160,9 @@ export async function discard(
   const layered = holdsLayers(name);
   await storageDriver(storage).remove(uuid);
   releaseLeases(name, uuid);
-  const { run, consoleLog } = containerPaths(name);
+  const { run, consoleLog, dumpLog, restoreLog } = containerPaths(name);
   rmSync(run, { recursive: true, force: true });
-  for (const log of [consoleLog, `${consoleLog}.1`]) rmSync(log, { force: true });
+  for (const log of [consoleLog, `${consoleLog}.1`, dumpLog, restoreLog]) rmSync(log, { force: true });
   discardDirectory(name);
   if (layered) await sweepLayers(layers);
 }

@@ -19,7 +19,7 @@ import { gatewayOf, toText } from "../network/ipv4.ts";
 import { networkRecords } from "../network/records.ts";
 import { cgroups } from "../resources/cgroup.ts";
 import type { Limits } from "../resources/limits.ts";
-import type { LockedContainer } from "./container.ts";
+import { type LockedContainer, refuseSuspended } from "./container.ts";
 import { identityFiles } from "./identity.ts";
 import { type LaunchFailure, launch } from "./launcher.ts";
 import type { ContainerLock } from "./lock.ts";
@@ -60,6 +60,7 @@ export async function startContainer(
       `berth restart ${name}`,
     );
   }
+  refuseSuspended(name);
   trace("locked and read");
   const mounts = await resolveMounts(container);
   refuseMounted(container);
@@ -173,7 +174,7 @@ export function plans(
 
 const noFacts = { name: "", mac: "", address: "", gateway: "", bridge: "", linkPrefix: "" };
 
-type Verb = "start" | "adopt" | "mount";
+type Verb = "start" | "adopt" | "restore" | "mount";
 
 /** Words of a verb that makes a guest or something in it. */
 export function launchWords(verb: Verb, plan: Plan): readonly string[] {
@@ -185,6 +186,7 @@ export function launchWords(verb: Verb, plan: Plan): readonly string[] {
 const failures = {
   start: ["container.start-failed", "did not start"],
   adopt: ["container.start-failed", "has lost its keeper, and a new one could not take over"],
+  restore: ["checkpoint.failed", "did not come back"],
   mount: ["container.mount-failed", "runs on as it was"],
 } as const;
 

@@ -32,6 +32,8 @@ const stateSchema = v.object({
   created: v.string(),
   /** Whether it should run: what a boot of the host restores. */
   shouldRun: v.boolean(),
+  /** Its processes lie in checkpoint/ and wait to be resumed. */
+  suspended: v.optional(v.boolean(), false),
   /** Digest of the files that told the guest who it is, as last written: the guest's own edits stay until they change. */
   identity: v.string(),
 });

@@ -12,7 +12,7 @@ import { nameArgument } from "../each.ts";
 import { defineCommand } from "../framework/command.ts";
 import { renderFields, renderTable } from "../framework/table.ts";
 import { verdictColours, verdictWords } from "../verdicts.ts";
-import { viewData } from "../view-data.ts";
+import { stateWord, viewData } from "../view-data.ts";
 
 const limited = (used: string | undefined, limit: string | undefined): string =>
   used === undefined
@@ -42,7 +42,7 @@ function render(
       "state",
       running && status.unattended
         ? `${status.state} (unattended: its keeper died, and with it the console; the next command that changes it brings a new one)`
-        : status.state,
+        : stateWord(status, state),
     ],
     ["init", running ? `process ${status.init.pid} on the host` : undefined],
     ["uptime", uptime === undefined ? undefined : formatDuration(uptime)],
