@@ -95,6 +95,21 @@ static int attach_root(int root)
 	return fail("root", "cannot be attached");
 }
 
+/* Masks stay private: a copy of theirs in a service's own mount namespace would be a slave of the original, and criu
+ * cannot bind slaves of files. */
+static int share_root(const struct plan *p)
+{
+	if (mount(NULL, "/", NULL, MS_REC | MS_SHARED, NULL) < 0)
+		return fail("root-shared", "/");
+	for (uint32_t i = 0; i < p->count; i++) {
+		const struct plan_record *r = &p->records[i];
+		/* Absent, or masked by what is above it: no mount point of its own. */
+		if (r->op == OP_MASK && mount(NULL, r->args[0].data, NULL, MS_PRIVATE, NULL) < 0 && errno != ENOENT && errno != EINVAL)
+			return fail("root-shared", "%s", r->args[0].data);
+	}
+	return 0;
+}
+
 static int change_root(const struct plan *p, int root)
 {
 	if (fchdir(root) < 0 || sys_pivot_root(".", ".") < 0)
@@ -103,9 +118,7 @@ static int change_root(const struct plan *p, int root)
 		return fail("pivot-root", "unmount of the host's root");
 	if (chdir("/") < 0)
 		return fail("pivot-root", "chdir");
-	if (plan_find(p, OP_ROOT_SHARED) && mount(NULL, "/", NULL, MS_REC | MS_SHARED, NULL) < 0)
-		return fail("root-shared", "/");
-	return 0;
+	return plan_find(p, OP_ROOT_SHARED) ? share_root(p) : 0;
 }
 
 /* The slave of the console, checked to be on devpts; without a console the guest's /dev/null. */

@@ -16,6 +16,9 @@ static const struct {
 } verbs[] = {
 	{"start", start_main},
 	{"adopt", adopt_main},
+	{"restore", restore_main},
+	{"criu", criu_main},
+	{"probe", probe_main},
 	{"attach", attach_main},
 	{"console", console_main},
 	{"mount", mount_main},
@@ -29,8 +32,9 @@ int main(int argc, char **argv)
 	for (size_t i = 0; argc > 1 && i < sizeof verbs / sizeof verbs[0]; i++)
 		if (strcmp(argv[1], verbs[i].name) == 0)
 			return verbs[i].run(argc - 1, argv + 1);
-	fputs("usage: berth-launch start [--sealed] | adopt [--sealed] | attach [OPTIONS] RUNDIR -- ARGV... | "
-	      "console [--escape BYTE] RUNDIR | view [--attributes LIST] [--at DIR] | mount | --version\n",
+	fputs("usage: berth-launch start [--sealed] | adopt [--sealed] | restore [--sealed] | criu -- ARGV... | probe | "
+	      "attach [OPTIONS] RUNDIR -- ARGV... | console [--escape BYTE] RUNDIR | "
+	      "view [--attributes LIST] [--at DIR] | mount | --version\n",
 	      stderr);
 	return 2;
 }

@@ -213,7 +213,7 @@ int user_resolve(const char *spec, struct user *out)
 	out->group_count = 0;
 	bool found = text && (numeric ? passwd_by_uid(text, len, uid, &out->entry) : passwd_by_name(text, len, spec, &out->entry));
 	if (!found && !numeric)
-		return fail_with(ENOENT, "user", "the guest's /etc/passwd has no user \"%s\"", spec);
+		return fail_with(0, "user", "the guest's /etc/passwd has no user \"%s\"", spec);
 	if (!found && uid != 0 && !colon)
 		return fail_with(ENOENT, "user", "the guest's /etc/passwd has no uid %u: give UID:GID", uid);
 	if (!found)

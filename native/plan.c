@@ -66,6 +66,10 @@ static const struct op_shape shapes[] = {
 	{OP_ROUTE, 3, 3, -1},
 	{OP_LINK_UP, 1, 1, -1},
 	{OP_CGROUP_LIKE_INIT, 2, 2, -1},
+	{OP_CRIU, 1, PLAN_MAX_ARGS, -1},
+	{OP_CRIU_REQUEST, 1, 1, 0},
+	{OP_CRIU_CGROUP, 1, 1, -1},
+	{OP_CGROUP_WRITE, 2, 2, -1},
 };
 
 static const struct op_shape *shape_of(uint16_t op)

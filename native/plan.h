@@ -93,6 +93,12 @@ enum plan_op {
 
 	/* Attach only (RUNDIR/attach also holds NAME NAMESPACES ENV CAPS NO_NEW_PRIVS SECCOMP SECCOMP_LOG APPARMOR SELINUX RLIMIT OOM_SCORE, CGROUP_JOIN for v1). */
 	OP_CGROUP_LIKE_INIT = 70, /* cgroup2 mount point, path below it that init's cgroup must start with */
+
+	/* Restore only. The guest's root is shown to criu at SCRATCH; the console's slave is its fd 4. */
+	OP_CRIU = 80,         /* argv..., ending in "swrk" "3" */
+	OP_CRIU_REQUEST = 81, /* criu_req of criu's images/rpc.proto (binary) */
+	OP_CRIU_CGROUP = 82,  /* cgroup v2 directory that criu itself runs in */
+	OP_CGROUP_WRITE = 83, /* file, value: written once the restored init is in its cgroup */
 };
 
 struct plan_arg {

@@ -1,5 +1,5 @@
-/* start.c - verbs `start`: carries out a launch plan, then stays as the keeper; and `adopt`: a new keeper for a guest that
- * has lost its own. */
+/* start.c - verbs `start`: carries out a launch plan, then stays as the keeper; `restore`: the same for a guest that criu
+ * brings back (restore.c); and `adopt`: a new keeper for a guest that has lost its own. */
 #include "start.h"
 
 #include <errno.h>
@@ -26,6 +26,7 @@
 #include "loop.h"
 #include "net.h"
 #include "devpts.h"
+#include "restore.h"
 #include "selfcopy.h"
 #include "sys.h"
 #include "userns.h"
@@ -39,8 +40,8 @@ struct start {
 	int sock;   /* to the guest-to-be */
 	int userns; /* of the guest, -1 without one */
 	struct scratch scratch; /* what mounts are made from, until all are made */
-	bool adopts; /* the guest runs already */
-	bool hold;   /* it ends with the caller */
+	enum { STARTS, ADOPTS, RESTORES } how; /* ADOPTS: the guest runs already */
+	bool hold; /* it ends with the caller */
 };
 
 static uint64_t traced; /* 0: off */
@@ -363,7 +364,7 @@ static int adopt_guest(struct start *s)
 /* The child took its namespaces, and with them mounts and links, when it has been reaped. */
 static void undo(struct start *s)
 {
-	if (s->adopts) {
+	if (s->how == ADOPTS) {
 		if (s->keeper.listen >= 0)
 			(void)unlinkat(s->keeper.rundir, "keeper.sock", 0);
 		return;
@@ -436,13 +437,18 @@ static int wait_for_decision(pid_t keeper, int decided, bool hold)
 	return caller_told();
 }
 
+static int make_guest(struct start *s)
+{
+	return s->how == ADOPTS ? adopt_guest(s) : s->how == RESTORES ? restore_guest(&s->plan, &s->keeper) : start_guest(s);
+}
+
 static _Noreturn void become_keeper(struct start *s, int decided)
 {
 	if (setsid() < 0) {
 		(void)fail("keeper", "setsid");
 		_exit(caller_told());
 	}
-	if ((s->adopts ? adopt_guest(s) : start_guest(s)) < 0) {
+	if (make_guest(s) < 0) {
 		undo(s);
 		_exit(caller_told());
 	}
@@ -462,20 +468,20 @@ static _Noreturn void become_keeper(struct start *s, int decided)
 	keeper_run(&s->keeper);
 }
 
-static int keep_main(int argc, char **argv, bool adopts)
+static int keep_main(int argc, char **argv, int how)
 {
 	static struct start s = {.keeper = KEEPER_INIT, .sock = -1, .userns = -1, .scratch = {.fd = -1}};
 	int decided = -1;
-	bool sealed = false, known = true;
-	s.adopts = adopts;
+	bool sealed = false, known = true, may_hold = how == STARTS;
+	s.how = how;
 	for (int i = 1; i < argc; i++) {
-		bool seal = strcmp(argv[i], "--sealed") == 0, hold = !adopts && strcmp(argv[i], "--hold") == 0;
+		bool seal = strcmp(argv[i], "--sealed") == 0, hold = may_hold && strcmp(argv[i], "--hold") == 0;
 		sealed = sealed || seal;
 		s.hold = s.hold || hold;
 		known = known && (seal || hold);
 	}
 	if (!known) {
-		(void)fail_with(EINVAL, "plan", "the verb takes no argument but --sealed%s", adopts ? "" : " and --hold");
+		(void)fail_with(EINVAL, "plan", "the verb takes no argument but --sealed%s", may_hold ? " and --hold" : "");
 		return caller_told();
 	}
 	/* The copy reads the plan, and makes the lock its own again. */
@@ -491,10 +497,15 @@ static int keep_main(int argc, char **argv, bool adopts)
 
 int start_main(int argc, char **argv)
 {
-	return keep_main(argc, argv, false);
+	return keep_main(argc, argv, STARTS);
 }
 
 int adopt_main(int argc, char **argv)
 {
-	return keep_main(argc, argv, true);
+	return keep_main(argc, argv, ADOPTS);
+}
+
+int restore_main(int argc, char **argv)
+{
+	return keep_main(argc, argv, RESTORES);
 }

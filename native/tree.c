@@ -131,10 +131,12 @@ static int aliases_main(int argc, char **argv)
 	return dprintf(STDOUT_FILENO, "done %ju\n", (uintmax_t)count) < 0;
 }
 
-/* With its caller it ends; and no file that it makes loses bits of its mode. */
+/* With its caller it ends, who decides what Ctrl-C means; and no file that it makes loses bits of its mode. */
 static int prepare(void)
 {
 	struct rlimit files;
+	if (signal(SIGINT, SIG_IGN) == SIG_ERR)
+		return fail("start", "SIGINT");
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
 		return fail("start", "parent death signal");
 	if (getrlimit(RLIMIT_NOFILE, &files) < 0)

@@ -4,6 +4,9 @@
 
 int start_main(int argc, char **argv);
 int adopt_main(int argc, char **argv);
+int restore_main(int argc, char **argv);
+int probe_main(int argc, char **argv);
+int criu_main(int argc, char **argv);
 int attach_main(int argc, char **argv);
 int view_main(int argc, char **argv);
 int console_main(int argc, char **argv);

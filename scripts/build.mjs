@@ -10,22 +10,22 @@ buildProgram();
 function buildNative() {
   // make knows by itself what is up to date.
   must("make", ["-C", "native", "--no-print-directory", "--silent"]);
-  for (const name of ["berth-launch", "berth-seccomp", "berth-tree", "berth-audit"])
+  for (const name of ["berth", "berth-launch", "berth-seccomp", "berth-tree", "berth-audit", "berth-criu.so"])
     if (!existsSync(join(dist, name))) fail(`native/Makefile did not make dist/${name}`);
 }
 
 function buildProgram() {
-  const target = join(dist, "berth");
+  const target = join(dist, "berth-cli");
   const sources = [
     ...filesBelow(join(root, "src"), (path) => !path.endsWith(".test.ts")),
     join(root, "package.json"),
     join(root, "package-lock.json"),
   ];
   if (isUpToDate(target, sources)) return;
-  say("compiling dist/berth");
+  say("compiling dist/berth-cli");
   const begun = new Date();
   const fresh = `${target}.new-${process.pid}`;
-  const flags = ["--compile", "--minify", "--bytecode", "--outfile", fresh];
+  const flags = ["--compile", "--minify", "--bytecode", "--splitting", "--format=esm", "--outfile", fresh];
   must(bun(), ["build", ...flags, "src/cli/main.ts"], { stdio: ["ignore", "ignore", "inherit"] });
   // As old as what was read: a source that changed meanwhile is newer.
   utimesSync(fresh, begun, begun);

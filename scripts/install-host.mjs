@@ -44,7 +44,14 @@ function install() {
   must(bun(), [script, "--man", join(generated, "man"), "--completion", join(generated, "completion")]);
 
   place(join(dist, "berth"), join(prefix, "bin/berth"), 0o755);
-  for (const name of ["berth-launch", "berth-seccomp", "berth-tree", "berth-audit"])
+  for (const name of [
+    "berth-cli",
+    "berth-launch",
+    "berth-seccomp",
+    "berth-tree",
+    "berth-audit",
+    "berth-criu.so",
+  ])
     place(join(dist, name), join(prefix, "libexec/berth", name), 0o755);
   removePages();
   for (const page of readdirSync(join(generated, "man")))
@@ -93,7 +100,14 @@ function uninstall() {
   for (const path of [join(prefix, "bin/berth"), ...Object.values(completions)])
     rmSync(path, { force: true });
   const libexec = join(prefix, "libexec/berth");
-  for (const name of ["berth-launch", "berth-seccomp", "berth-tree", "berth-audit"])
+  for (const name of [
+    "berth-cli",
+    "berth-launch",
+    "berth-seccomp",
+    "berth-tree",
+    "berth-audit",
+    "berth-criu.so",
+  ])
     rmSync(join(libexec, name), { force: true });
   if (existsSync(libexec) && readdirSync(libexec).length === 0) rmdirSync(libexec);
   removePages();

@@ -4,6 +4,7 @@
  */
 import { existsSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
+import { setupCriu } from "./criu.mjs";
 import { installedPackages, installPackages } from "./packages.mjs";
 import { fail, findBun, must, root, run, say } from "./project.mjs";
 
@@ -36,6 +37,7 @@ const packages = [
 setupPackages();
 setupModules();
 setupBun();
+setupCriu();
 
 function setupPackages() {
   const installed = installedPackages();

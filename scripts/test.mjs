@@ -27,7 +27,7 @@ if (built) {
     await step("lint", "node", ["scripts/lint.mjs"]);
     await step("native check", "make", ["-C", "native", "--no-print-directory", "check"], { report: true });
   }
-  await bunTests("unit tests", ["src", "scripts"], []);
+  await bunTests("unit tests", ["src", "scripts", "bench"], []);
   if (!flags.has("--unit")) {
     await bunTests("system tests", ["test"], ["--timeout", String(systemTestMilliseconds)]);
     if (flags.has("--lab") || inCi) await labTests();

@@ -47,15 +47,33 @@ const cases: readonly Case[] = [
   {
     what: "size that is too small",
     args: ["create", "x", "-t", "busybox", "--memory", "512"],
-    code: 6,
-    says: ["memory", "did you mean 512M?"],
+    code: 2,
+    says: ['--memory: "512"', "did you mean 512M?"],
   },
   {
     what: "bad address",
     args: ["create", "x", "-t", "busybox", "--address", "10.1.2"],
-    code: 6,
-    says: ["network.address", "10.1.2"],
+    code: 2,
+    says: ['--address: "10.1.2"', "such as 10.1.2.3"],
   },
+  ...[
+    { args: ["--memory", "1k"], says: ['--memory: "1k": it is too small; the least is 4M'] },
+    { args: ["--disk", "1k:1G"], says: ['--disk: "1k": it is too small'] },
+    { args: ["--hostname", "a b"], says: ['--hostname: "a b": it is not a host name'] },
+    { args: ["--mount", "/srv:/data:ro,foo"], says: ['--mount: "ro,foo": there is no option foo'] },
+    { args: ["--snapshot-every", "1m"], says: ["it must lie between 10m and 366d"] },
+    { args: ["--env", "1X=y"], says: ['--env: "1X": it is not a variable'] },
+    { args: ["--cpu-weight", "0"], says: ['--cpu-weight: "0": it must lie between 1 and 10000'] },
+    {
+      args: ["--seccomp-allow", "keyctl", "--seccomp-deny", "keyctl"],
+      says: ["--seccomp-allow: a system call stands both in allow and in deny"],
+    },
+  ].map(({ args, says }) => ({
+    what: `value that cannot be: ${args.join(" ")}`,
+    args: ["set", "box", ...args],
+    code: 2,
+    says,
+  })),
   {
     what: "address of another net",
     args: ["create", "x", "-t", "busybox", "--address", "192.0.2.77"],
@@ -87,6 +105,17 @@ const cases: readonly Case[] = [
   { what: "nothing to set", args: ["set", "box"], code: 2, says: ["there is nothing to set"] },
   { what: "no name", args: ["start"], code: 2, says: ["name"] },
   { what: "fixed setting", args: ["set", "box", "--inodes", "5000"], code: 1, says: ["inodes"] },
+  { what: "word of other programs", args: ["version"], code: 2, says: ["berth --version shows it"] },
+  { what: "unknown command of a group", args: ["pool", "ls"], code: 2, says: ["say one of: create, info"] },
+  { what: "unknown shell", args: ["completion", "tcsh"], code: 2, says: ["bash, zsh, fish"] },
+  {
+    what: "copy between containers",
+    args: ["cp", "box:/etc", "box:/root"],
+    code: 2,
+    says: ["cp box:/etc DIR/"],
+  },
+  { what: "umount of what is not mounted", args: ["umount", "box"], code: 5, says: ["`berth ls` marks"] },
+  { what: "unknown volume", args: ["volume", "info", "nosuch"], code: 3, says: ["`berth volume ls` shows"] },
   { what: "unknown distribution", args: ["template", "build", "debian-99"], code: 2, says: ["debian-99"] },
 ];
 
@@ -238,8 +267,51 @@ describe("what must never happen twice or by mistake", () => {
     expect([code, stderr.includes("did you mean memory?")]).toEqual([2, true]);
     await world.ok("set", "box", "--unset", "environment.NOPE");
   });
-  test("a program that cannot be run is named", async () => {
+  test("who waited for a container that another command removed is told so", async () => {
+    await world.ok("create", "gone", "-t", "busybox", "--network", "none");
+    const holder = Bun.spawn(["flock", `${world.at.run}/.lock/gone`, "sleep", "1"]);
+    await Bun.sleep(300);
+    const remove = world.berth("rm", "gone");
+    await Bun.sleep(300);
+    const losers = Array.from({ length: 4 }, () => world.berth("set", "gone", "--description", "x"));
+    await holder.exited;
+    expect((await remove).code).toBe(0);
+    for (const { code, stderr } of await Promise.all(losers)) {
+      if (code === 0) continue; // it came before the removal
+      expect([code, stderr]).toEqual([3, expect.stringContaining("another command removed or renamed it")]);
+    }
+  });
+  test("a clone that cannot be is refused before anything is copied", async () => {
+    await world.ok("create", "running", "-t", "busybox", "--network", "none", "--ctid", "41", "--start");
+    await world.sh("running", "echo much > /root/much");
+    const refused = async (...args: readonly string[]): Promise<string> => {
+      const { code, stderr } = await world.berth("clone", "running", ...args);
+      expect(code).toBeGreaterThan(0);
+      return stderr;
+    };
+    expect(await refused("box")).toStartWith("berth: there is a container box already");
+    expect(await refused("other", "--ctid", "41")).toStartWith("berth: 41 means container running already");
+    expect(await refused("other", "--network", "bridge", "--address", "192.0.2.7")).toStartWith(
+      "berth: 192.0.2.7",
+    );
+    await world.ok("rm", "--force", "running");
+  });
+  test("a limit that the storage driver cannot keep is warned of", async () => {
+    const warning = "flat has no disk limit: storage driver plain cannot keep one";
+    const warned = async (...args: readonly string[]) => (await world.berth(...args)).stderr;
+    expect(await warned("create", "flat", "-t", "busybox", "--network", "none", "--disk", "64M")).toBe("");
+    expect(await warned("move", "flat", "plain")).toContain(warning);
+    expect(await warned("set", "flat", "--disk", "32M")).toContain(warning);
+    expect(await warned("set", "flat", "--disk", "none")).toBe("");
+    expect(await warned("set", "flat", "--description", "flat")).toBe("");
+    await world.ok("rm", "flat");
+  });
+  test("a program or a user that is not there is named", async () => {
     await world.ok("start", "box");
+    expect(await world.berth("exec", "-u", "nosuch", "box", "true")).toMatchObject({
+      code: 125,
+      stderr: expect.stringMatching(/has no user "nosuch"\n.*a number does as well/),
+    });
     expect(await world.berth("exec", "box", "nosuch")).toMatchObject({
       code: 127,
       stderr: expect.stringContaining("there is no such program"),

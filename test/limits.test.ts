@@ -54,6 +54,19 @@ describe("memory", () => {
   });
 });
 
+describe("swap", () => {
+  test("is none beside a memory limit, what is set, or without a limit", async () => {
+    const told = async (...settings: readonly string[]): Promise<number | null> => {
+      await world.ok("set", "neighbour", ...settings);
+      return (await world.json<{ limits: { swap: number | null } }>("info", "neighbour")).limits.swap;
+    };
+    expect(await told("--unset", "swap")).toBe(0);
+    expect(await told("--swap", "1M")).toBe(2 ** 20);
+    expect(await told("--swap", "none")).toBeNull();
+    expect(await told("--unset", "swap")).toBe(0);
+  });
+});
+
 describe("pids", () => {
   test("a fork bomb stops at the limit", async () => {
     await world

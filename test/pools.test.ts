@@ -1,7 +1,8 @@
 /** Guests on pools: limits that a running guest feels, and what the pool says of them. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync, readFileSync, statSync } from "node:fs";
 import { eventsPath } from "../src/base/paths.ts";
+import { CAP_SYS_RESOURCE, hasCapability } from "../src/kernel/capabilities.ts";
 import { btrfsGap } from "../src/storage/testing.ts";
 import { type Info, newWorld, run, type World } from "./support/world.ts";
 
@@ -61,6 +62,70 @@ test("a work directory that overlayfs cannot use is an error of the start, never
     await change("-i");
     await world.ok("start", "web");
     await world.sh("web", "echo well > /root/well");
+  } finally {
+    await world.end();
+  }
+});
+
+test("what lies in no pool is shown, and what snapshots take of it", async () => {
+  const world = await newWorld("busybox");
+  type Pool = {
+    readonly driver: string;
+    readonly volumes: number;
+    readonly layers: number;
+    readonly layerBytes: number;
+  };
+  const told = async () =>
+    (await world.json<{ pools: readonly Pool[] }>("pool", "info")).pools.map((pool) => ({
+      ...pool,
+      layerBytes: Math.round(pool.layerBytes / MiB),
+    }));
+  try {
+    expect(await told()).toEqual([]);
+    for (const storage of ["image", "plain"]) {
+      await world.ok(
+        "create",
+        storage,
+        "-t",
+        "busybox",
+        "--network",
+        "none",
+        "--storage",
+        storage,
+        "--start",
+      );
+      await world.sh(storage, "dd if=/dev/urandom of=/root/much bs=1M count=20 && sync");
+      await world.ok("stop", "--kill", storage);
+      await world.ok("snapshot", "create", storage, "one");
+    }
+    for (const pool of await told()) {
+      expect(pool).toMatchObject({ volumes: 2, layers: 1, source: { kind: "own" } });
+      expect(pool.layerBytes).toBeWithin(20, 30);
+    }
+    expect(await world.ok("pool", "info")).toMatch(/^plain +no pool, .* 2 .*M in 1 /m);
+    const late = await world.berth("pool", "create", "--driver", "image", "--size", "1G");
+    expect([late.code, late.stderr]).toEqual([4, expect.stringContaining("`berth move` brings")]);
+  } finally {
+    await world.end();
+  }
+});
+
+test("a pool that cannot grow stays as it was, and one that is too small is not moved to", async () => {
+  const world = await newWorld("busybox");
+  const size = () => statSync(`${world.at.lib}/pool/plain.img`).size;
+  try {
+    await world.ok("pool", "create", "--driver", "plain", "--size", "64M");
+    if (!hasCapability(CAP_SYS_RESOURCE)) {
+      const { code, stderr } = await world.berth("pool", "grow", "--size", "80M");
+      expect([code, stderr, size()]).toEqual([7, expect.stringContaining("CAP_SYS_RESOURCE"), 64 * MiB]);
+    }
+    await world.ok("create", "web", "-t", "busybox", "--network", "none", "--start");
+    await world.sh("web", "dd if=/dev/zero of=/root/much bs=1M count=80 && sync");
+    await world.ok("stop", "--kill", "web");
+    const { code, stderr } = await world.berth("move", "web", "plain");
+    expect([code, stderr]).toEqual([9, expect.stringMatching(/^berth: container web has 8\d.*M to copy/)]);
+    await world.ok("rm", "web");
+    await world.ok("pool", "rm");
   } finally {
     await world.end();
   }

@@ -209,5 +209,6 @@ const ownState = ({ uuid, baseUid }: Laboratory): ContainerState => ({
   address: null,
   created: "",
   shouldRun: false,
+  suspended: false,
   identity: "",
 });

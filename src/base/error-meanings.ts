@@ -25,6 +25,11 @@ const meanings: Record<ErrorCode, string> = {
   "container.attach-failed": "No command could be run in it; the message names the step and the reason.",
   "container.mount-failed":
     "Nothing could be mounted in it while it runs; the message names the mount and the reason. Nothing has changed.",
+  "container.suspended": "Its processes lie in a checkpoint and wait to go on with the disk as it is.",
+  "container.not-suspended": "Only a suspended container can be resumed.",
+  "container.not-checkable":
+    "Something in the guest cannot be written to a checkpoint; the message names it.",
+  "checkpoint.failed": "CRIU could not write the guest down or bring it back; it is as it was before.",
   "snapshot.not-found": "The container has no snapshot of that name.",
   "snapshot.exists": "The container has a snapshot of that name already.",
   "container.view-failed":
@@ -54,6 +59,13 @@ const meanings: Record<ErrorCode, string> = {
   "network.failed": "Bridge, links or addresses could not be set up as asked.",
   "network.address-taken": "Another container, or the bridge, has the address.",
   "network.no-address": "No address or subnet is free.",
+  interrupted:
+    "A signal came before it was done, and what had been begun is undone. The exit code is 128 and the signal's number.",
+  "migrate.refused":
+    "The container cannot move there as things are; each reason is named with its cure. Nothing has changed.",
+  "migrate.failed": "It did not move; the message has the reason. It is where and as it was.",
+  "migrate.undecided":
+    "A migration was cut at the very switch: the container stands still on both sides until `berth migrate --resolve` has heard from the other.",
   internal: "A defect of berth. BERTH_DEBUG=1 shows more; please report it.",
 };
 

@@ -43,6 +43,10 @@ export const errorCodes = {
   "container.stop-timeout": "failed",
   "container.attach-failed": "failed",
   "container.mount-failed": "failed",
+  "container.suspended": "wrongState",
+  "container.not-suspended": "wrongState",
+  "container.not-checkable": "wrongState",
+  "checkpoint.failed": "failed",
   "snapshot.not-found": "notFound",
   "snapshot.exists": "exists",
   "container.view-failed": "failed",
@@ -69,6 +73,10 @@ export const errorCodes = {
   "network.failed": "failed",
   "network.address-taken": "exists",
   "network.no-address": "failed",
+  interrupted: "failed",
+  "migrate.refused": "wrongState",
+  "migrate.failed": "failed",
+  "migrate.undecided": "wrongState",
   internal: "failed",
 } as const satisfies Record<string, ExitKind>;
 
@@ -90,6 +98,10 @@ export class BerthError extends Error {
     return exitCodes[errorCodes[this.code]];
   }
 }
+
+/** What ends an operation that Ctrl-C has reached, or a program that it runs; the operation undoes itself. */
+export const interrupted = (signal: string): BerthError =>
+  new BerthError("interrupted", `interrupted by ${signal}`, "all is as it was before");
 
 /** What the kernel's errno means in words; the number is kept for those who search. */
 const errnoWords: Record<string, string> = {

@@ -64,6 +64,8 @@ export function containerPaths(name: string, at: Instance = instance) {
     state: `${dir}/state.json`,
     intent: `${dir}/intent.json`,
     snapshots: `${dir}/snapshots`,
+    /** A suspended guest: CRIU's images and what berth adds to them. */
+    checkpoint: `${dir}/checkpoint`,
     lock: `${at.run}/.lock/${name}`,
     run,
     init: `${run}/init`,
@@ -81,6 +83,9 @@ export function containerPaths(name: string, at: Instance = instance) {
     held: `${run}/held`,
     keeperSocket: `${run}/keeper.sock`,
     consoleLog: `${at.log}/${name}.console.log`,
+    /** What CRIU said at the last suspend and the last resume. */
+    dumpLog: `${at.log}/${name}.dump.log`,
+    restoreLog: `${at.log}/${name}.restore.log`,
   } as const;
 }
 

@@ -33,5 +33,5 @@ export const orInterrupted = (
   error: unknown,
 ): unknown =>
   signal.aborted
-    ? new BerthError("storage.failed", `${doing} was interrupted`, "all is as it was before", error)
+    ? new BerthError("interrupted", `${doing} was interrupted`, "all is as it was before", error)
     : error;

@@ -1,4 +1,5 @@
 /** The `berth` program. Nothing is loaded before it is known to be needed: `berth --version` must not pay for a start. */
+import { trace } from "../base/trace.ts";
 import { version } from "../base/version.ts";
 
 async function main(): Promise<void> {
@@ -7,10 +8,12 @@ async function main(): Promise<void> {
     console.log(`berth ${version}`);
     return;
   }
+  trace("engine started");
   const [{ runProgram }, { commandTable }] = await Promise.all([
     import("./framework/program.ts"),
     import("./command-table.ts"),
   ]);
+  trace("command line loaded");
   process.exit(await runProgram(commandTable, argv, version));
 }
 

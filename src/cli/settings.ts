@@ -1,5 +1,7 @@
 /** The options by which `create` and `set` write settings: each names the key of config.yaml it stands for. */
-import type { ConfigChange, ConfigChanges } from "../config/parse.ts";
+import { BerthError } from "../base/errors.ts";
+import { type ChangeFault, type ConfigChange, type ConfigChanges, changeFaults } from "../config/parse.ts";
+import { containerSettings } from "../config/reference.ts";
 import type { CommandContext, OptionSpec } from "./framework/command.ts";
 
 const none = ["none"] as const;
@@ -240,8 +242,34 @@ const mountOption = {
 
 export const settingOptions: readonly OptionSpec[] = [...table.map(({ spec }) => spec), mountOption];
 
-/** The settings a command line asks for. */
+/** The settings a command line asks for. Throws usage.bad-argument for a value that no container could have. */
 export function settingsFrom(context: Pick<CommandContext, "options" | "written">): ConfigChanges {
+  const changes = askedFor(context);
+  const [fault] = changeFaults(changes);
+  if (fault !== undefined) throw badValue(fault, context);
+  return changes;
+}
+
+function badValue(
+  { path, value, message }: ChangeFault,
+  { options }: Pick<CommandContext, "options">,
+): BerthError {
+  const key = path.join(".").replace(/-soft$/, "");
+  const isGiven = ({ name }: OptionSpec): boolean => Object.keys(options).includes(name);
+  const spec =
+    path[0] === "mounts"
+      ? mountOption
+      : (table.find((entry) => `${key}.`.startsWith(`${entry.path.join(".")}.`))?.spec ??
+        table.find((entry) => entry.path.join(".").startsWith(`${key}.`) && isGiven(entry.spec))?.spec);
+  const example = containerSettings().find((setting) => setting.key === key)?.example ?? "";
+  return new BerthError(
+    "usage.bad-argument",
+    `--${spec?.name ?? key}: ${typeof value === "object" ? "" : `${JSON.stringify(String(value))}: `}${message}`,
+    `${spec?.summary ?? ""}${/^[^[{]/.test(example) && typeof value !== "boolean" ? `, such as ${example}` : ""}`,
+  );
+}
+
+function askedFor(context: Pick<CommandContext, "options" | "written">): ConfigChanges {
   const optionOf = (wanted: string): unknown =>
     Object.entries(context.options).find(([name]) => name === wanted)?.[1];
   const settings = table.flatMap(({ path, spec }): readonly ConfigChange[] => {

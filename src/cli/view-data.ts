@@ -1,12 +1,17 @@
 /** A container as --json shows it: sizes in bytes, times in seconds, null for what there is not. */
 import { describeExit } from "../container/status.ts";
 import type { View } from "../container/view.ts";
+import { swapOf } from "../resources/limits.ts";
+
+/** "running", "frozen", "stopped", or "suspended": stopped, with its processes in a checkpoint. */
+export const stateWord = (status: View["status"], state: View["state"]): string =>
+  status.state === "stopped" && state.suspended ? "suspended" : status.state;
 
 export function viewData({ name, config, state, status, usage, disk, uptime }: View) {
   const running = status.state !== "stopped";
   return {
     name,
-    state: status.state,
+    state: stateWord(status, state),
     unattended: running && status.unattended,
     pid: running ? status.init.pid : null,
     uuid: state.uuid,
@@ -23,7 +28,7 @@ export function viewData({ name, config, state, status, usage, disk, uptime }: V
     uptime: uptime ?? null,
     limits: {
       memory: config.memory ?? null,
-      swap: config.swap ?? null,
+      swap: swapOf(config) ?? null,
       cpus: config.cpus ?? null,
       cpuWeight: config["cpu-weight"] ?? null,
       pids: config.pids ?? null,

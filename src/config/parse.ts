@@ -3,7 +3,7 @@
  * what to write instead.
  */
 import * as v from "valibot";
-import { type Document, isNode, isScalar, LineCounter, parseDocument } from "yaml";
+import { Document, isNode, isScalar, LineCounter, parseDocument } from "yaml";
 import { closest } from "../base/closest.ts";
 import { BerthError } from "../base/errors.ts";
 import { dropMount, putMount } from "./mount-edit.ts";
@@ -171,6 +171,31 @@ export function changeConfig(
   const changed = document.toString({ lineWidth: 0 });
   return { text: changed, value: parseContainerConfig(changed, file).value };
 }
+
+export type ChangeFault = {
+  /** The setting. */
+  readonly path: readonly string[];
+  readonly value: unknown;
+  readonly message: string;
+};
+
+/** What is wrong with changes by themselves, whatever settings they are made to. */
+export function changeFaults(changes: ConfigChanges): readonly ChangeFault[] {
+  const document = new Document({ template: "any" });
+  for (const change of changes) if (!takesAway(change)) applyChange(document, change);
+  const { issues = [] } = v.safeParse(containerSchema, document.toJS());
+  return issues.map((issue) => {
+    const last = issue.path?.at(-1);
+    return {
+      path: (issue.path ?? []).map(({ key }) => String(key)),
+      value: last?.origin === "key" ? last.key : last?.value,
+      message: issue.message,
+    };
+  });
+}
+
+const takesAway = (change: ConfigChange): boolean =>
+  "unmount" in change || ("value" in change && change.value === null);
 
 /** Makes one change in a document, keeping what stands around it. */
 export function applyChange(document: Document, change: ConfigChange): void {

@@ -17,6 +17,7 @@ import {
   plainText,
   signal,
   sizeLimit,
+  sizeOrNone,
 } from "./values.ts";
 
 const described = <S extends v.GenericSchema>(schema: S, description: string, example: string) =>
@@ -153,8 +154,8 @@ const settings = v.strictObject({
   ),
   swap: v.optional(
     described(
-      sizeLimit(0, 4096 * TiB),
-      "Swap on top of memory; 0 when memory is limited and this is absent.",
+      sizeOrNone(0, 4096 * TiB),
+      "Swap on top of memory; when it is absent 0 where memory is limited, else without a limit.",
       "1G",
     ),
   ),

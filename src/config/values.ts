@@ -3,7 +3,7 @@
  * `none` and `max` mean no limit and become undefined where a limit is asked for.
  */
 import * as v from "valibot";
-import { formatSize, parseCount, parseDuration, parseSize } from "../base/units.ts";
+import { formatDuration, formatSize, parseCount, parseDuration, parseSize } from "../base/units.ts";
 
 const scalar = v.union([v.string(), v.number()], "it must be a number with an optional unit");
 
@@ -26,18 +26,22 @@ const unlimited = (text: string): boolean => /^(none|max|unlimited)$/i.test(text
 
 /** A size in bytes with its bounds; undefined for `none`. */
 export const sizeLimit = (min: number, max: number) =>
-  parsed<number | undefined>((text) => {
-    if (unlimited(text)) return undefined;
-    const bytes = parseSize(text);
-    if (bytes === undefined)
-      throw new Error("it is not a size; write a number with K, M, G or T, such as 512M, or none");
-    if (bytes < min && /^\d+$/.test(text)) {
-      throw new Error(`it is ${text} bytes and the least is ${formatSize(min)}; did you mean ${text}M?`);
-    }
-    if (bytes < min) throw new Error(`it is too small; the least is ${formatSize(min)}`);
-    if (bytes > max) throw new Error(`it is too large; the most is ${formatSize(max)}`);
-    return bytes;
-  });
+  parsed<number | undefined>((text) => (unlimited(text) ? undefined : sizeBetween(text, min, max)));
+
+/** The same where no limit is not what holds when the setting is absent. */
+export const sizeOrNone = (min: number, max: number) =>
+  parsed<number | "none">((text) => (unlimited(text) ? "none" : sizeBetween(text, min, max)));
+
+function sizeBetween(text: string, min: number, max: number): number {
+  const bytes = parseSize(text);
+  if (bytes === undefined)
+    throw new Error("it is not a size; write a number with K, M, G or T, such as 512M, or none");
+  if (bytes < min && /^\d+$/.test(text))
+    throw new Error(`it is ${text} bytes and the least is ${formatSize(min)}; did you mean ${text}M?`);
+  if (bytes < min) throw new Error(`it is too small; the least is ${formatSize(min)}`);
+  if (bytes > max) throw new Error(`it is too large; the most is ${formatSize(max)}`);
+  return bytes;
+}
 
 /** A whole number with its bounds; undefined for `none`. */
 export const countLimit = (min: number, max: number) =>
@@ -64,7 +68,8 @@ export const duration = (min: number, max: number) =>
   parsed<number>((text) => {
     const seconds = parseDuration(text);
     if (seconds === undefined) throw new Error("it is not a duration; write such as 30s, 5m or 1h");
-    if (seconds < min || seconds > max) throw new Error(`it must lie between ${min}s and ${max}s`);
+    if (seconds < min || seconds > max)
+      throw new Error(`it must lie between ${formatDuration(min)} and ${formatDuration(max)}`);
     return seconds;
   });
 

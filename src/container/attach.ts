@@ -2,6 +2,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { BerthError, describeErrno } from "../base/errors.ts";
 import { containerPaths } from "../base/paths.ts";
+import { trace } from "../base/trace.ts";
 import { binaryPath } from "../kernel/binaries.ts";
 import { isTerminal } from "../kernel/terminal.ts";
 import { mustRun } from "./container.ts";
@@ -61,8 +62,10 @@ export async function attachTo(
     stdio: ["inherit", "inherit", "inherit", "pipe", options.script ?? "ignore"],
     env: { TERM: process.env.TERM ?? "" },
   });
+  trace("berth-launch started");
   const stop = passSignals((signal) => child.kill(signal));
   const code = await child.exited;
+  trace("berth-launch ended");
   stop();
   if (code < ATTACH_FAILED || code > NOT_FOUND) return code;
   const report = reportOf(child.stdio[3]);
@@ -78,7 +81,9 @@ export async function attachTo(
   throw new BerthError(
     "container.attach-failed",
     `container ${name}: ${step}: ${why}`,
-    "`berth info` shows whether it still runs",
+    step === "user"
+      ? "users are those of the guest's own /etc/passwd; a number does as well"
+      : "`berth info` shows whether it still runs",
   );
 }
 

@@ -11,7 +11,7 @@ import { storageDriver } from "../storage/drivers.ts";
 import { withVolumeLocks } from "../storage/volumes.ts";
 import type { LockedContainer } from "./container.ts";
 import { forgetCrossing } from "./disk.ts";
-import { checkSoftLimits, diskLimits } from "./disk-limits.ts";
+import { checkSoftLimits, diskLimits, limitWarnings } from "./disk-limits.ts";
 import { clearIntent, declareIntent } from "./intent.ts";
 import { refuseMounted } from "./mounted.ts";
 import { checkMounts, mountWarnings, newMounts, volumesOf } from "./mounts.ts";
@@ -112,7 +112,13 @@ async function applyText(
   if (softKeys.every((key) => after.value[key] === undefined)) forgetCrossing(name);
   return {
     atNextStart: running ? changed.filter((key) => !liveKeys.has(key) && !(key === "mounts" && live)) : [],
-    warnings: [...mountWarnings({ name, config: after.value }, config.mounts), ...notes],
+    warnings: [
+      ...mountWarnings({ name, config: after.value }, config.mounts),
+      ...(changed.some((key) => hardKeys.includes(key))
+        ? limitWarnings(name, after.value, state.storage)
+        : []),
+      ...notes,
+    ],
   };
 }
 

@@ -317,7 +317,6 @@ const checks: readonly Check[] = [
       false,
     ),
   softDirty,
-  () => program("criu", ["criu", "--version"], "criu", "no checkpoint and no live migration", false),
   () =>
     program("lxcfs", ["lxcfs", "--version"], "lxcfs", "free and uptime in a guest show the host's", false),
 ];

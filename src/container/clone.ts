@@ -5,8 +5,8 @@ import type { Progress } from "../base/progress.ts";
 import { renameHeading } from "../config/new.ts";
 import { type ConfigChanges, changeConfig } from "../config/parse.ts";
 import type { Layer } from "../storage/driver.ts";
-import type { LockedContainer } from "./container.ts";
-import { makeContainer, nameTaken } from "./create.ts";
+import { type LockedContainer, refuseSuspended } from "./container.ts";
+import { checkNew, makeContainer, nameTaken } from "./create.ts";
 import { forgetIdentity } from "./forget.ts";
 import { withFrozenLayers } from "./freeze-layers.ts";
 import { hasIntent } from "./intent.ts";
@@ -48,10 +48,12 @@ export async function cloneContainer(
   checkName(name);
   // Its own lock it would wait for; of another one it would first make a copy in vain.
   if (name === source.name || (containerNames().includes(name) && !hasIntent(name))) throw nameTaken(name);
+  refuseSuspended(source.name);
   const file = containerPaths(source.name).config;
   const before = renameHeading(readFileSync(file, "utf8"), source.name, name);
   const without = own.map((key) => ({ path: key.split("."), value: null }));
-  const { text } = changeConfig(before, `settings of ${name}`, [...without, ...request.settings]);
+  const { text, value } = changeConfig(before, `settings of ${name}`, [...without, ...request.settings]);
+  await checkNew(name, value, source.state.storage);
   const make = async (layers: ContainerState["layers"]): Promise<ContainerState> =>
     await makeContainer(name, text, { ...source.state, layers }, async (clone) => {
       await forgetIdentity(clone);

@@ -1,5 +1,7 @@
 /** Opening a container: the lock where it will be changed, recovery of what was cut short, and what is known of it. */
+import { existsSync } from "node:fs";
 import { BerthError } from "../base/errors.ts";
+import { containerPaths } from "../base/paths.ts";
 import type { ContainerConfig } from "../config/schema.ts";
 import { hasIntent } from "./intent.ts";
 import { type ContainerLock, dropLockFile, withLock } from "./lock.ts";
@@ -17,10 +19,10 @@ export type Container = {
 
 export type LockedContainer = Container & { readonly lock: ContainerLock };
 
-const gone = (name: string): BerthError =>
+const gone = (name: string, why: string): BerthError =>
   new BerthError(
     "container.not-found",
-    `there is no container ${JSON.stringify(name)}: its creation or removal had been cut short`,
+    `there is no container ${JSON.stringify(name)}: ${why}`,
     "`berth ls` shows those there are",
   );
 
@@ -71,24 +73,46 @@ function needsKeeper(name: string): boolean {
 }
 
 async function refuseGone(lock: ContainerLock): Promise<void> {
+  const { name } = lock;
+  const wasThere = existsSync(containerPaths(name).dir);
   if (await recover(lock)) return;
   dropLockFile(lock);
-  throw gone(lock.name);
+  throw gone(
+    name,
+    wasThere
+      ? "its creation or removal had been cut short"
+      : "another command removed or renamed it while this one waited",
+  );
 }
 
 /** Its status, which must be running. */
 export function mustRun(name: string): Extract<Status, { state: "running" | "frozen" }> {
   const status = statusOf(name);
   if (status.state === "stopped") {
+    refuseSuspended(name);
     throw new BerthError("container.not-running", `container ${name} is stopped`, `berth start ${name}`);
   }
   return status;
 }
 
-/** For what exchanges its disk or its name: nobody may use it. Throws container.running, saying why, or container.mounted. */
+/** For whatever would change the disk under a guest that waits to go on with it. Throws container.suspended. */
+export function refuseSuspended(name: string): void {
+  if (!loadState(name).suspended) return;
+  throw new BerthError(
+    "container.suspended",
+    `container ${name} is suspended: its processes wait to go on with the disk as it is`,
+    `berth resume ${name}; or \`berth start --fresh ${name}\` gives up what it was doing`,
+  );
+}
+
+/**
+ * For what exchanges its disk or its name: nobody may use it. Throws container.running, saying why, container.suspended
+ * or container.mounted.
+ */
 export function mustBeIdle(container: Container, why: string): void {
   const { name } = container;
   if (statusOf(name).state !== "stopped")
     throw new BerthError("container.running", `container ${name} is running: ${why}`, `berth stop ${name}`);
+  refuseSuspended(name);
   refuseMounted(container);
 }

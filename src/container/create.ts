@@ -16,7 +16,7 @@ import { withVolumeLocks } from "../storage/volumes.ts";
 import type { LockedContainer } from "./container.ts";
 import { checkSoftLimits, checkUserQuota, diskLimits } from "./disk-limits.ts";
 import { claimIds } from "./ids.ts";
-import { clearIntent, declareIntent, readIntent } from "./intent.ts";
+import { clearIntent, declareIntent, hasIntent, readIntent } from "./intent.ts";
 import { stateIfExists, withLayersLock } from "./layers.ts";
 import { type ContainerLock, dropLockFile, withLock } from "./lock.ts";
 import { checkMounts, volumesOf } from "./mounts.ts";
@@ -68,6 +68,16 @@ export type Ground = Pick<ContainerState, "template" | "storage" | "layers">;
 /** Who the new container is, where it is not a new one. An address that another one has is not taken over. */
 export type Identity = Pick<ContainerState, "uuid" | "mac" | "address">;
 
+/** Refuses, before anything is made or copied, what no new container could be beside those that there are. */
+export async function checkNew(name: string, config: ContainerConfig, storage: DriverName): Promise<void> {
+  checkName(name);
+  checkNumber(name, config.ctid);
+  checkSoftLimits(name, config);
+  checkMounts({ config }, []);
+  checkAddress(config, { uuid: crypto.randomUUID(), address: null });
+  await checkUserQuota(config, storage);
+}
+
 /** Makes a container with these settings on that ground, whole or not at all; `finish` is a part of it. */
 export async function makeContainer(
   name: string,
@@ -77,11 +87,8 @@ export async function makeContainer(
   identity?: Identity,
 ): Promise<ContainerState> {
   const { storage, layers } = ground;
-  checkName(name);
   const config = parseContainerConfig(text, `settings of ${name}`).value;
-  checkNumber(name, config.ctid);
-  checkSoftLimits(name, config);
-  await checkUserQuota(config, storage);
+  await checkNew(name, config, storage);
   return await withLock(name, async (lock) => {
     if (await recover(lock)) throw nameTaken(name);
     const uuid = identity?.uuid ?? crypto.randomUUID();
@@ -105,7 +112,7 @@ export async function makeContainer(
       syncDir(`${instance.lib}/containers`);
       return loadState(name);
     } catch (error) {
-      await discardNew(lock, uuid, storage);
+      if (!stands(name)) await discardNew(lock, uuid, storage);
       throw error;
     }
   });
@@ -162,6 +169,7 @@ async function fill(
     address,
     created: new Date().toISOString(),
     shouldRun: false,
+    suspended: false,
     identity: "",
   };
 }
@@ -179,6 +187,9 @@ function claimFormer(config: ContainerConfig, uuid: string, former?: string | nu
     throw error;
   }
 }
+
+/** What is whole is no longer ours to remove, and neither is what waits for a word of another host. */
+const stands = (name: string): boolean => !hasIntent(name) || readIntent(name)?.operation === "arrive";
 
 async function discardNew(lock: ContainerLock, uuid: string, storage: DriverName): Promise<void> {
   if (existsSync(containerPaths(lock.name).dir)) await discard(lock, { uuid, storage });

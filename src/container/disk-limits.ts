@@ -16,6 +16,16 @@ export function diskLimits(config: ContainerConfig): VolumeLimits {
   return { bytes, inodes, soft, userQuota: config["quota-users"] };
 }
 
+/** The limits that it asks for and its storage driver cannot keep, in words. */
+export function limitWarnings(name: string, config: ContainerConfig, storage: DriverName): readonly string[] {
+  const { enforcesQuota, inodeLimit } = storageDriver(storage);
+  const unkept = [
+    ...(config.disk !== undefined && !enforcesQuota ? ["disk limit"] : []),
+    ...(config.inodes !== undefined && inodeLimit === "none" ? ["limit of files"] : []),
+  ];
+  return unkept.map((limit) => `${name} has no ${limit}: storage driver ${storage} cannot keep one`);
+}
+
 /** Refuses quota of users where it would not hold. */
 export async function checkUserQuota(config: ContainerConfig, storage: DriverName): Promise<void> {
   if (!config["quota-users"]) return;

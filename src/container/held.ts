@@ -8,7 +8,7 @@ import { containerPaths } from "../base/paths.ts";
 import { encodePlan, type Op, type PlanRecord } from "../kernel/plan.ts";
 import { deviceRules } from "../launch/policy.ts";
 import { cgroups } from "../resources/cgroup.ts";
-import type { LockedContainer } from "./container.ts";
+import { type LockedContainer, refuseSuspended } from "./container.ts";
 import { launch } from "./launcher.ts";
 import { refuseMounted } from "./mounted.ts";
 import { recordVolumes, resolveMounts } from "./mounts.ts";
@@ -29,6 +29,7 @@ export async function withHeldGuest<T>(
   work: (run: string) => Promise<T>,
 ): Promise<T> {
   const { name, config, lock } = container;
+  refuseSuspended(name);
   refuseMounted(container);
   releaseRuntime(name);
   const state = options.network ? await reconcileNetwork(container) : container.state;

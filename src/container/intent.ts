@@ -33,6 +33,10 @@ export type Intent =
       readonly layers: readonly Layer[];
       readonly old: string;
     })
+  /** Its processes are being written to checkpoint/; state.json tells whether that is done. */
+  | (Owner & { readonly operation: "suspend" })
+  /** They are being brought back; RUNDIR/init tells whether that is done. */
+  | (Owner & { readonly operation: "resume" })
   /** Volume and layers are being copied to another driver; state.json tells whether that is done. */
   | (Owner & {
       readonly operation: "move";
@@ -40,7 +44,37 @@ export type Intent =
       readonly layers: readonly Layer[];
       /** Ids of layers, old to new. */
       readonly copies: Readonly<Record<string, string>>;
+    })
+  /** It is leaving for another host (migrate/phases.ts). `layers`: copies made for the move. */
+  | (Owner & {
+      readonly operation: "depart";
+      /** Of the migration. */
+      readonly id: string;
+      /** How the other side is reached, for people and for asking again. */
+      readonly to: Destination;
+      readonly mark: "moving" | "committing" | "gone";
+      readonly layers: readonly Layer[];
+      /** Whether it stays here, stopped, once it is there. */
+      readonly keep: boolean;
+      /** Whether its guest is frozen for it. */
+      readonly live: boolean;
+    })
+  /** It has come from another host and is whole, and waits for a word of it. */
+  | (Owner & {
+      readonly operation: "arrive";
+      readonly id: string;
+      readonly layers: readonly Layer[];
+      readonly live: boolean;
+      readonly shouldRun: boolean;
     });
+
+/** Another host with berth. */
+export type Destination = {
+  /** As it was written: "root@host2". */
+  readonly host: string;
+  /** The program that brings berth's words there, when it is not ssh. */
+  readonly rsh: readonly string[] | null;
+};
 
 export type IntentOf<O extends Intent["operation"]> = Extract<Intent, { operation: O }>;
 

@@ -1,6 +1,7 @@
 /** Starting berth-launch on a plan: its fds, and the status line by which it says how that went (native/README.md). */
 import { closeSync } from "node:fs";
-import { type BerthError, describeErrno } from "../base/errors.ts";
+import { type BerthError, describeErrno, interrupted } from "../base/errors.ts";
+import { trace } from "../base/trace.ts";
 import { binaryPath } from "../kernel/binaries.ts";
 import { encodePlan, type Plan } from "../kernel/plan.ts";
 import type { ContainerLock } from "./lock.ts";
@@ -30,6 +31,7 @@ export function launch(
 ): Launched {
   const child = Bun.spawn([binaryPath("berth-launch"), ...words], {
     stdio: [encodePlan(plan), "pipe", "inherit", lock.fd, options.held ? "pipe" : "ignore"],
+    detached: true, // a Ctrl-C is for us
     env: {
       PATH: process.env.PATH ?? "",
       ...(process.env.BERTH_ROOT === undefined ? {} : { BERTH_ROOT: process.env.BERTH_ROOT }),
@@ -37,7 +39,11 @@ export function launch(
   });
   const control = child.stdio[4];
   return {
-    said: verdict(child.stdout, options.failed),
+    said: verdict(child.stdout, options.failed).catch(async (error: unknown) => {
+      await child.exited;
+      // It came before it had left our terminal.
+      throw child.signalCode === "SIGINT" ? interrupted(child.signalCode) : error;
+    }),
     exited: child.exited,
     letGo: () => {
       if (typeof control === "number") closeSync(control);
@@ -58,7 +64,7 @@ async function verdict(
   throw failed({ step, errno, why: errno === 0 ? detail : `${detail}: ${describeErrno(errno)}` });
 }
 
-/** The last status line; trace lines are passed on to stderr. */
+/** The last status line; trace lines are passed on. */
 async function statusLine(stream: ReadableStream<Uint8Array>): Promise<string> {
   const decoder = new TextDecoder();
   let text = "";
@@ -68,7 +74,8 @@ async function statusLine(stream: ReadableStream<Uint8Array>): Promise<string> {
       const line = text.slice(0, end);
       text = text.slice(end + 1);
       if (!line.startsWith("trace ")) return line;
-      process.stderr.write(`${line}\n`);
+      const [, step = "", microseconds] = line.split(" ");
+      trace(`launch ${step} (${(Number(microseconds) / 1000).toFixed(2)} ms)`);
     }
   }
   return "error";

@@ -24,7 +24,7 @@ const layerOf = (id: string) => ({ id, storage: "plain" as const, baseUid: 0 });
 
 const stateWith = (layer: string): ContainerState => ({
   ...{ version: 1, uuid: crypto.randomUUID(), template: "t", storage: "plain", layers: [layerOf(layer)] },
-  ...{ baseUid: 0, mac: "", address: null, created: "", shouldRun: false, identity: "" },
+  ...{ baseUid: 0, mac: "", address: null, created: "", shouldRun: false, suspended: false, identity: "" },
 });
 
 function makeContainer(name: string): void {

@@ -10,6 +10,7 @@ import { type DriverName, driverNames } from "../config/storage-drivers.ts";
 import { waitForFileLock } from "../kernel/flock.ts";
 import type { Layer, StorageDriver } from "../storage/driver.ts";
 import { storageDriver } from "../storage/drivers.ts";
+import { allocatedBytes } from "../storage/volume-space.ts";
 import { readIntent } from "./intent.ts";
 import { containerNames } from "./name.ts";
 import { listSnapshots } from "./snapshots.ts";
@@ -97,6 +98,14 @@ export function holdsLayers(name: string): boolean {
     (stateIfExists(name)?.layers.length ?? 0) > 0 ||
     (intent !== undefined && "layers" in intent && (intent.layers ?? []).length > 0)
   );
+}
+
+/** How many layers a driver keeps, for snapshots and for what lies on them, and the bytes that they take. */
+export async function layerSpace(
+  driver: DriverName,
+): Promise<{ readonly layers: number; readonly layerBytes: number }> {
+  const ids = storageDriver(driver).volumes().filter(isLayer);
+  return { layers: ids.length, layerBytes: await allocatedBytes(driver, ids) };
 }
 
 /** What a command that was killed still had mounted a moment ago goes with a later sweep. */

@@ -1,9 +1,11 @@
 /** Moving a stopped container to another storage driver, with its layers and snapshots. */
 import { BerthError } from "../base/errors.ts";
 import { orInterrupted, type Progress } from "../base/progress.ts";
+import { formatSize } from "../base/units.ts";
 import { openTreeCopy } from "../kernel/tree-tool.ts";
 import type { DriverName, Layer } from "../storage/driver.ts";
 import { storageDriver } from "../storage/drivers.ts";
+import { freeBytes } from "../storage/volume-space.ts";
 import { copyUpAliasesOf } from "./aliases.ts";
 import { type LockedContainer, mustBeIdle } from "./container.ts";
 import { checkUserQuota, diskLimits } from "./disk-limits.ts";
@@ -26,12 +28,17 @@ export async function moveContainer(
     throw new BerthError("usage.bad-argument", `container ${name} has storage ${to} already`);
   const missing = await storageDriver(to).missing();
   if (missing !== undefined)
-    throw new BerthError("host.missing-feature", `storage driver ${to} does not work here: ${missing}`);
+    throw new BerthError(
+      "host.missing-feature",
+      `storage driver ${to} does not work here: ${missing}`,
+      "`berth check` tells what the host lacks",
+    );
 
   await checkUserQuota(container.config, to);
-  await copyUpAliasesOf(container);
   const { uuid, storage } = state;
   const layers = layersToCopy(container, to);
+  needRoom(container, layers, to);
+  await copyUpAliasesOf(container);
   const copies = Object.fromEntries(layers.map(({ id }) => [id, newLayerId()]));
   const intent: IntentOf<"move"> = {
     ...{ operation: "move", uuid, storage, to, copies },
@@ -56,6 +63,22 @@ export async function moveContainer(
 function layersToCopy({ name, state }: LockedContainer, to: DriverName): readonly Layer[] {
   const all = [...state.layers, ...listSnapshots(name).flatMap(({ layers }) => layers)];
   return [...new Map(all.filter(({ storage }) => storage !== to).map((layer) => [layer.id, layer])).values()];
+}
+
+/** Refuses before anything is copied, as far as drivers count what is used. */
+function needRoom({ name, state }: LockedContainer, layers: readonly Layer[], to: DriverName): void {
+  const volumes = [{ id: state.uuid, storage: state.storage }, ...layers];
+  const used = volumes.reduce(
+    (sum, { id, storage }) => sum + (storageDriver(storage).usage(id).usedBytes ?? 0),
+    0,
+  );
+  const free = freeBytes(to);
+  if (used <= free) return;
+  throw new BerthError(
+    "host.no-space",
+    `container ${name} has ${formatSize(used)} to copy, and there are ${formatSize(free)} free for storage driver ${to}`,
+    `free some space there, or \`berth pool grow --driver ${to}\``,
+  );
 }
 
 async function copyLayer(

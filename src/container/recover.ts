@@ -1,18 +1,21 @@
 /** Completing or undoing what a killed command left half way, and taking a container apart. */
 import { closeSync, existsSync, readdirSync, rmdirSync, rmSync } from "node:fs";
+import { BerthError } from "../base/errors.ts";
 import { claimant, listIfExists, syncDir, writeAtomic } from "../base/files.ts";
 import { containerPaths, instance, leasesDir } from "../base/paths.ts";
 import { releaseAddress } from "../network/addresses.ts";
 import { cgroups } from "../resources/cgroup.ts";
 import type { Layer, VolumeLimits } from "../storage/driver.ts";
 import { storageDriver } from "../storage/drivers.ts";
+import { hasArrived } from "./arrivals.ts";
 import { settleMove, settleReplace, undoFreeze } from "./exchange.ts";
 import { releaseIds } from "./ids.ts";
-import { clearIntent, hasIntent, type IntentOf, type Owner, readIntent } from "./intent.ts";
+import { clearIntent, declareIntent, hasIntent, type IntentOf, type Owner, readIntent } from "./intent.ts";
 import { holdsLayers, sweepLayers } from "./layers.ts";
 import { type ContainerLock, dropLockFile, tryTakeLock } from "./lock.ts";
 import { statusOf } from "./status.ts";
-import { loadState } from "./store.ts";
+import { loadState, saveState } from "./store.ts";
+import { settleResume, settleSuspend } from "./suspended.ts";
 
 /** Completes or undoes what was cut short, under the container's lock. Says whether the container still exists. */
 export async function recover(lock: ContainerLock): Promise<boolean> {
@@ -45,6 +48,16 @@ export async function recover(lock: ContainerLock): Promise<boolean> {
     case "move":
       await settleMove(name, intent);
       return true;
+    case "depart":
+      return await settleDeparture(lock, intent);
+    case "arrive":
+      return settleArrival(name, intent);
+    case "suspend":
+      await settleSuspend(name);
+      return true;
+    case "resume":
+      settleResume(name);
+      return true;
     case "create":
     case "remove":
       await discard(lock, intent);
@@ -60,13 +73,78 @@ async function finishResize(name: string, intent: IntentOf<"resize">): Promise<v
   writeAtomic(containerPaths(name).config, intent.config);
 }
 
+/** What waits for another host is left alone: `berth migrate --resolve` is about that. */
+async function recoverUnlessUndecided(lock: ContainerLock): Promise<boolean> {
+  try {
+    return await recover(lock);
+  } catch (error) {
+    if (error instanceof BerthError && error.code === "migrate.undecided") return true;
+    throw error;
+  }
+}
+
+/** Completes or undoes a migration as far as this side knows. Throws migrate.undecided where it does not. */
+async function settleDeparture(lock: ContainerLock, intent: IntentOf<"depart">): Promise<boolean> {
+  switch (intent.mark) {
+    case "moving":
+      await stay(lock.name, intent);
+      return true;
+    case "committing":
+      throw undecided(lock.name, intent.to.host);
+    case "gone":
+      return await leave(lock, intent);
+  }
+}
+
+/** It goes on here as if nothing had been. */
+export async function stay(name: string, { layers }: IntentOf<"depart">): Promise<void> {
+  if (statusOf(name).state === "frozen") cgroups().setFrozen(name, false);
+  clearIntent(name);
+  await sweepLayers(layers);
+}
+
+/** The other host has it: what is here goes, or is kept. Says whether it still exists here. */
+export async function leave(lock: ContainerLock, intent: IntentOf<"depart">): Promise<boolean> {
+  const { name } = lock;
+  const { uuid, storage, layers, keep } = intent;
+  if (keep) {
+    saveState(name, { ...loadState(name), shouldRun: false });
+    clearIntent(name);
+    await sweepLayers(layers);
+    return true;
+  }
+  declareIntent(name, { operation: "remove", uuid, storage, layers });
+  await discard(lock, { uuid, storage, layers });
+  return false;
+}
+
+/** Completes an arrival that is noted as one; any other waits. */
+function settleArrival(name: string, intent: IntentOf<"arrive">): true {
+  if (!hasArrived(intent.id)) throw undecided(name, "the host that it comes from");
+  finishArrival(name, intent);
+  return true;
+}
+
+/** It is this host's from now on. */
+export function finishArrival(name: string, { shouldRun }: IntentOf<"arrive">): void {
+  saveState(name, { ...loadState(name), shouldRun });
+  clearIntent(name);
+}
+
+const undecided = (name: string, other: string): BerthError =>
+  new BerthError(
+    "migrate.undecided",
+    `a migration of container ${name} was cut: whether it is here or on ${other} is not known, so it stands still`,
+    `\`berth migrate --resolve ${name}\` asks the other side, and says what each one holds`,
+  );
+
 /** Recovers every container whose lock is free and that was left half way: what `ls` does before it looks. */
 export async function recoverIdle(names: readonly string[]): Promise<void> {
   for (const name of names.filter(hasIntent)) {
     const lock = tryTakeLock(name);
     if (lock === undefined) continue;
     try {
-      if (!(await recover(lock))) dropLockFile(lock);
+      if (!(await recoverUnlessUndecided(lock))) dropLockFile(lock);
     } finally {
       closeSync(lock.fd);
     }
@@ -82,9 +160,9 @@ export async function discard(
   const layered = holdsLayers(name);
   await storageDriver(storage).remove(uuid);
   releaseLeases(name, uuid);
-  const { run, consoleLog } = containerPaths(name);
+  const { run, consoleLog, dumpLog, restoreLog } = containerPaths(name);
   rmSync(run, { recursive: true, force: true });
-  for (const log of [consoleLog, `${consoleLog}.1`]) rmSync(log, { force: true });
+  for (const log of [consoleLog, `${consoleLog}.1`, dumpLog, restoreLog]) rmSync(log, { force: true });
   discardDirectory(name);
   if (layered) await sweepLayers(layers);
 }

@@ -30,6 +30,8 @@ export async function renameContainer(container: LockedContainer, to: string): P
         [before.run, after.run],
         [before.consoleLog, after.consoleLog],
         [`${before.consoleLog}.1`, `${after.consoleLog}.1`],
+        [before.dumpLog, after.dumpLog],
+        [before.restoreLog, after.restoreLog],
       ] as const)
         if (existsSync(from)) renameSync(from, target);
     } catch (error) {

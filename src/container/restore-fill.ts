@@ -37,7 +37,7 @@ export async function fillFromBackup(
   } finally {
     await trees.close();
   }
-  mustFit(container);
+  mustFit(container, "the backup", MORE);
   progress.signal.throwIfAborted();
 }
 
@@ -80,13 +80,13 @@ async function unpackTree(
 }
 
 /** The host's root may write past a quota: what does not fit is found here. */
-function mustFit({ name, config, state }: LockedContainer): void {
+export function mustFit({ name, config, state }: LockedContainer, what: string, hint: string): void {
   const { usedBytes = 0, usedInodes = 0, bytes, inodes } = storageDriver(state.storage).usage(state.uuid);
   if (usedBytes <= (bytes ?? usedBytes) && usedInodes <= (inodes ?? usedInodes)) return;
   throw new BerthError(
     "host.no-space",
-    `the backup needs ${formatSize(usedBytes)} and ${usedInodes} files, more than the limits of ${name} (${formatSize(config.disk ?? 0)}, ${inodes ?? "any number of"} files)`,
-    MORE,
+    `${what} needs ${formatSize(usedBytes)} and ${usedInodes} files, more than the limits of ${name} (${formatSize(config.disk ?? 0)}, ${inodes ?? "any number of"} files)`,
+    hint,
   );
 }
 

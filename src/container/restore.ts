@@ -127,7 +127,8 @@ async function groundOf(manifest: Manifest, wanted: DriverName | undefined): Pro
   return { template: digest, storage, layers };
 }
 
-async function formerOrBest(former: DriverName): Promise<DriverName> {
+/** The driver that it had, where that works here. */
+export async function formerOrBest(former: DriverName): Promise<DriverName> {
   return (await storageDriver(former).missing()) === undefined ? former : await chooseDriver();
 }
 

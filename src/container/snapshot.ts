@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { BerthError } from "../base/errors.ts";
 import { containerPaths } from "../base/paths.ts";
 import type { Progress } from "../base/progress.ts";
-import { type LockedContainer, mustBeIdle } from "./container.ts";
+import { type LockedContainer, mustBeIdle, refuseSuspended } from "./container.ts";
 import { replaceVolume, unfreezeUnused } from "./exchange.ts";
 import { isVolumeEmpty, withFrozenLayers } from "./freeze-layers.ts";
 import { sweepLayers } from "./layers.ts";
@@ -42,6 +42,7 @@ export async function createSnapshot(
 ): Promise<SnapshotResult> {
   const { name } = container;
   checkSnapshotName(request.name);
+  refuseSuspended(name);
   if (hasSnapshot(name, request.name))
     throw new BerthError(
       "snapshot.exists",
@@ -101,8 +102,8 @@ export async function removeSnapshots(container: LockedContainer, names: readonl
   const snapshots = names.map((word) => findSnapshot(name, word));
   refuseMountedSnapshots(container, names);
   for (const snapshot of snapshots) dropSnapshot(name, snapshot.name);
-  // Its volume stays where it is while somebody looks into it.
-  if (statusOf(name).state === "stopped" && mountPoints(container).length === 0)
+  // Its volume stays where it is while somebody looks into it, or waits to go on with it.
+  if (statusOf(name).state === "stopped" && !container.state.suspended && mountPoints(container).length === 0)
     await unfreezeUnused(container, async () => await isVolumeEmpty(container));
   await sweepLayers();
 }

@@ -4,6 +4,7 @@ import { sha256 } from "../base/digest.ts";
 import { BerthError } from "../base/errors.ts";
 import { makeDirs, readIfExists } from "../base/files.ts";
 import { containerPaths, eventsPath, instance } from "../base/paths.ts";
+import { trace, tracing } from "../base/trace.ts";
 import type { Mount } from "../config/mounts.ts";
 import { apparmorState, loadProfile, selinuxEnforces, unloadProfile } from "../kernel/apparmor.ts";
 import { ownCommand } from "../kernel/binaries.ts";
@@ -18,7 +19,7 @@ import { gatewayOf, toText } from "../network/ipv4.ts";
 import { networkRecords } from "../network/records.ts";
 import { cgroups } from "../resources/cgroup.ts";
 import type { Limits } from "../resources/limits.ts";
-import type { LockedContainer } from "./container.ts";
+import { type LockedContainer, refuseSuspended } from "./container.ts";
 import { identityFiles } from "./identity.ts";
 import { type LaunchFailure, launch } from "./launcher.ts";
 import type { ContainerLock } from "./lock.ts";
@@ -59,21 +60,28 @@ export async function startContainer(
       `berth restart ${name}`,
     );
   }
+  refuseSuspended(name);
+  trace("locked and read");
   const mounts = await resolveMounts(container);
   refuseMounted(container);
   releaseRuntime(name);
+  trace("mounts and left-overs looked at");
   const state = await reconcileNetwork(container);
+  trace("bridge and address looked at");
   const { attach, start, identity } = plans({ ...container, state }, mounts);
   const { run, attach: attachFile } = containerPaths(name);
+  trace("planned");
   makeDirs(instance.log, scratchDir);
   mkdirSync(run, { recursive: true, mode: 0o700 });
   let pid: number;
   try {
     cgroups().prepare(name, limitsOf(config), deviceRules, state.baseUid);
     confineByApparmor(name, config, state.uuid);
+    trace("cgroups made");
     writeFileSync(attachFile, encodePlan(attach), { mode: 0o600 });
     recordVolumes(container);
     pid = await launchKeeper(name, "start", start, container.lock);
+    trace("init runs");
   } catch (error) {
     releaseRuntime(name);
     throw error;
@@ -159,7 +167,7 @@ export function plans(
     files: files.map((file) =>
       identity === state.identity && file.when === "always" ? { ...file, when: "missing" as const } : file,
     ),
-    trace: process.env.BERTH_TRACE === "1",
+    trace: tracing,
   });
   const attach = attachPlan({ ...shared, cgroupRecords: cgroups().attachRecords(name) });
   return { start, attach, identity };
@@ -167,7 +175,7 @@ export function plans(
 
 const noFacts = { name: "", mac: "", address: "", gateway: "", bridge: "", linkPrefix: "" };
 
-type Verb = "start" | "adopt" | "mount";
+type Verb = "start" | "adopt" | "restore" | "mount";
 
 /** Words of a verb that makes a guest or something in it. */
 export function launchWords(verb: Verb, plan: Plan): readonly string[] {
@@ -179,6 +187,7 @@ export function launchWords(verb: Verb, plan: Plan): readonly string[] {
 const failures = {
   start: ["container.start-failed", "did not start"],
   adopt: ["container.start-failed", "has lost its keeper, and a new one could not take over"],
+  restore: ["checkpoint.failed", "did not come back"],
   mount: ["container.mount-failed", "runs on as it was"],
 } as const;
 

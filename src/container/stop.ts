@@ -81,10 +81,10 @@ async function askAndWait(
   return false;
 }
 
-type End = { readonly wait: (milliseconds: number) => Promise<boolean>; readonly release: () => void };
+export type End = { readonly wait: (milliseconds: number) => Promise<boolean>; readonly release: () => void };
 
 /** The guest's end as its keeper tells it, or as its pidfd does when the keeper is gone. */
-async function endOf(name: string, { init }: InitRecord): Promise<End> {
+export async function endOf(name: string, { init }: InitRecord): Promise<End> {
   const watch = await watchKeeper(name);
   if (watch === undefined)
     return { wait: async (milliseconds) => waitForEnd(init, milliseconds), release: () => {} };

@@ -4,9 +4,11 @@ import * as v from "valibot";
 import { BerthError, errnoOf } from "../base/errors.ts";
 import { readIfExists, writeAtomic } from "../base/files.ts";
 import { containerPaths, instance } from "../base/paths.ts";
-import { parseContainerConfig, parseHostConfig } from "../config/parse.ts";
-import type { ContainerConfig, HostConfig } from "../config/schema.ts";
+import { type ContainerConfig, type HostConfig, hostSchema } from "../config/schema.ts";
 import { driverNames } from "../config/storage-drivers.ts";
+
+/** The parser, loaded when a file has to be parsed: the yaml library is a third of a command's start, and rarely needed. */
+const parser = () => require("../config/parse.ts") as typeof import("../config/parse.ts");
 
 /** As storage/driver.ts has it. */
 export const layersSchema = v.array(
@@ -30,6 +32,8 @@ const stateSchema = v.object({
   created: v.string(),
   /** Whether it should run: what a boot of the host restores. */
   shouldRun: v.boolean(),
+  /** Its processes lie in checkpoint/ and wait to be resumed. */
+  suspended: v.optional(v.boolean(), false),
   /** Digest of the files that told the guest who it is, as last written: the guest's own edits stay until they change. */
   identity: v.string(),
 });
@@ -68,7 +72,7 @@ type Compiled = { readonly key: string; readonly config: ContainerConfig };
 
 const keyOf = (path: string): string => {
   const { ino, size, mtimeNs } = statSync(path, { bigint: true });
-  return `2 ${ino} ${size} ${mtimeNs}`;
+  return `3 ${ino} ${size} ${mtimeNs}`;
 };
 
 /** The container's settings: from the compiled form beside the file when that is current, else parsed. */
@@ -88,7 +92,7 @@ export function loadConfig(name: string): ContainerConfig {
   }
   const cached = readCompiled(compiled, key);
   if (cached !== undefined) return cached;
-  const config = parseContainerConfig(readFileSync(file, "utf8"), file).value;
+  const config = parser().parseContainerConfig(readFileSync(file, "utf8"), file).value;
   // Only a cache: whoever may not write it goes without.
   try {
     writeAtomic(compiled, JSON.stringify({ key, config } satisfies Compiled), { sync: false });
@@ -102,7 +106,7 @@ export function loadConfigLeniently(name: string): ContainerConfig {
     return loadConfig(name);
   } catch (error) {
     if (error instanceof BerthError && error.code.startsWith("config."))
-      return parseContainerConfig("template: unknown", name).value;
+      return parser().parseContainerConfig("template: unknown", name).value;
     throw error;
   }
 }
@@ -122,6 +126,8 @@ let host: HostConfig | undefined;
 /** The host's settings. */
 export function hostConfig(): HostConfig {
   const file = `${instance.etc}/berth.yaml`;
-  host ??= parseHostConfig(readIfExists(file) ?? "", file).value;
+  if (host !== undefined) return host;
+  const text = readIfExists(file);
+  host = text === undefined ? v.parse(hostSchema, {}) : parser().parseHostConfig(text, file).value;
   return host;
 }

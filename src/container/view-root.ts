@@ -9,7 +9,7 @@ import { containerPaths } from "../base/paths.ts";
 import type { Plan } from "../kernel/plan.ts";
 import { viewPlan } from "../launch/plan.ts";
 import type { Layer } from "../storage/driver.ts";
-import type { LockedContainer } from "./container.ts";
+import { type LockedContainer, refuseSuspended } from "./container.ts";
 import { type Launched, launch } from "./launcher.ts";
 import { refuseMounted } from "./mounted.ts";
 import { layerRootOf, rootRecordsOf } from "./root.ts";
@@ -135,6 +135,7 @@ function refuseInUse(container: LockedContainer): void {
       `container ${name} is running`,
       `its root is /proc/${status.init.pid}/root; \`berth exec ${name}\` runs a command in it`,
     );
+  refuseSuspended(name);
   refuseMounted(container);
 }
 

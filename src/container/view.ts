@@ -2,6 +2,7 @@
 import type { BerthError } from "../base/errors.ts";
 import { asBerthError } from "../base/errors.ts";
 import { readIfExists } from "../base/files.ts";
+import { trace } from "../base/trace.ts";
 import type { ContainerConfig } from "../config/schema.ts";
 import { cgroups } from "../resources/cgroup.ts";
 import type { Usage } from "../resources/driver.ts";
@@ -49,8 +50,11 @@ export function viewOf(name: string): View {
 /** All containers, or those named. What was cut short is recovered first where nobody works on it. */
 export async function viewAll(names: readonly string[] = containerNames()): Promise<(View | BrokenView)[]> {
   await recoverIdle(names);
+  trace("containers found");
   const there = new Set(containerNames());
-  return names.filter((name) => there.has(name)).map(viewOrFault);
+  const views = names.filter((name) => there.has(name)).map(viewOrFault);
+  trace(`${views.length} containers read`);
+  return views;
 }
 
 function viewOrFault(name: string): View | BrokenView {

@@ -3,7 +3,7 @@ import { existsSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import { BerthError } from "../base/errors.ts";
 
-export type Binary = "berth-launch" | "berth-seccomp" | "berth-tree" | "berth-audit";
+export type Binary = "berth-launch" | "berth-seccomp" | "berth-tree" | "berth-audit" | "berth-criu.so";
 
 const found = new Map<Binary, string>();
 

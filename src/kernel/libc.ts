@@ -34,6 +34,7 @@ const open = () =>
       args: [FFIType.cstring, FFIType.cstring, FFIType.ptr, FFIType.u64, FFIType.i32],
       returns: FFIType.i32,
     },
+    lremovexattr: { args: [FFIType.cstring, FFIType.cstring], returns: FFIType.i32 },
     mknod: { args: [FFIType.cstring, FFIType.u32, FFIType.u64], returns: FFIType.i32 },
     utimensat: {
       args: [FFIType.i32, FFIType.cstring, FFIType.ptr, FFIType.i32],

@@ -53,6 +53,10 @@ export const ops = {
   route: 62,
   linkUp: 63,
   cgroupLikeInit: 70,
+  criu: 80,
+  criuRequest: 81,
+  criuCgroup: 82,
+  cgroupWrite: 83,
 } as const;
 
 export type Op = keyof typeof ops;

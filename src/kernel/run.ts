@@ -1,5 +1,5 @@
 /** Runs a program of the host and collects what it prints. Arguments are never seen by a shell. */
-import { BerthError, errnoOf } from "../base/errors.ts";
+import { BerthError, errnoOf, interrupted } from "../base/errors.ts";
 
 export type RunOptions = {
   /** Debian package that has the program: named when it is missing. */
@@ -11,7 +11,10 @@ export type RunOptions = {
 
 export type RunResult = { readonly code: number; readonly stdout: string; readonly stderr: string };
 
-/** Exit code and output; a signal counts as 128 + N. Throws host.missing-program when there is no such program. */
+/**
+ * Exit code and output; a signal counts as 128 + N. Throws host.missing-program when there is no such program, and
+ * interrupted when a Ctrl-C came before it had left our terminal.
+ */
 export async function runProgram(argv: readonly string[], options: RunOptions): Promise<RunResult> {
   const child = spawnOrExplain(argv, options);
   const [stdout, stderr, code] = await Promise.all([
@@ -19,6 +22,7 @@ export async function runProgram(argv: readonly string[], options: RunOptions): 
     new Response(child.stderr).text(),
     child.exited,
   ]);
+  if (child.signalCode === "SIGINT") throw interrupted(child.signalCode);
   return { code, stdout, stderr };
 }
 
@@ -36,6 +40,7 @@ function spawnOrExplain(argv: readonly string[], options: RunOptions) {
       stdin: options.input === undefined ? "ignore" : Buffer.from(options.input),
       stdout: "pipe",
       stderr: "pipe",
+      detached: true, // a Ctrl-C is for us: what is under way may have to be undone by this program
       env: {
         PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
         LC_ALL: "C.UTF-8",

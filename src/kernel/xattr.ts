@@ -34,6 +34,13 @@ export function setXattr(path: BytePath, { name, value }: Xattr): void {
     throw systemError(errno(), "lsetxattr", path.toString());
 }
 
+/** Removes one attribute of `path` itself; one that is not there is fine. */
+export function removeXattr(path: BytePath, name: Buffer): void {
+  if (libc().lremovexattr(terminated(path), terminated(name)) === 0) return;
+  const code = errno();
+  if (code !== ENODATA) throw systemError(code, "lremovexattr", path.toString());
+}
+
 /** Calls with a growing buffer; undefined when there is nothing (no such attribute, no support). */
 function sized(call: (buffer: Buffer) => number): Buffer | undefined {
   for (;;) {

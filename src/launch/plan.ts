@@ -136,6 +136,7 @@ export function launchPlan(facts: LaunchFacts): Plan {
     ...facts.volumeRecords,
     ...hostMadeFiles(baseUid, config.nesting),
     ...mounts(config),
+    hostFile,
     ...Object.entries(config.sysctl).map(
       ([key, value]) => ["sysctl", key.replaceAll(".", "/"), value, "must"] as const,
     ),
@@ -165,6 +166,12 @@ export function viewPlan(
     ...facts.rootRecords,
   ];
 }
+
+/**
+ * Who runs it, where systemd's container interface looks for that. It also is the first thing on /run on purpose: CRIU
+ * finds a watched directory again by its inode number alone, and number 2 there is the root's on ext4.
+ */
+const hostFile: PlanRecord = ["file", "/run/host/container-manager", "444", "always", Buffer.from("berth\n")];
 
 /** Device nodes and links: no guest can make them itself, and /dev must hold these and no others at boot. */
 function hostMadeFiles(baseUid: number, nesting: boolean): PlanRecord[] {

@@ -22,6 +22,10 @@ export type CgroupDriver = {
   readonly update: (name: string, limits: Limits) => void;
   /** Removes the container's cgroups; nothing may run in them. Removing what is not there is fine. */
   readonly remove: (name: string) => void;
+  /** Kills everything that runs in the container's cgroups. */
+  readonly kill: (name: string) => void;
+  /** The cgroup v2 directory that is the guest's own root; undefined where there is no v2. */
+  readonly guestRoot: (name: string) => string | undefined;
   readonly usage: (name: string) => Usage;
   readonly setFrozen: (name: string, frozen: boolean) => void;
   readonly isFrozen: (name: string) => boolean;

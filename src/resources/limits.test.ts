@@ -37,6 +37,12 @@ test("limited memory without a word on swap gets none", () => {
   );
 });
 
+test("swap none is no limit, whatever memory has", () => {
+  const limits: Limits = { ...none, memory: 2 ** 29, swap: "none" };
+  expect(values(v2Writes(limits))["memory.swap.max"]).toBe("max");
+  expect(values(v1Writes(limits, true))["memory.memsw.limit_in_bytes"]).toBe("-1");
+});
+
 test("v1 files, memsw first when the limit is raised", () => {
   expect(values(v1Writes(some, true))).toEqual({
     "memory.limit_in_bytes": "536870912",

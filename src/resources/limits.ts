@@ -1,9 +1,9 @@
 /** Limits of a container as the kernel's files want them, for v2 and for v1: pure functions, tested as data. */
 
-/** undefined is no limit. Memory and swap in bytes, cpus in processors. */
+/** undefined is no limit, but for swap, which then follows memory. Memory and swap in bytes, cpus in processors. */
 export type Limits = {
   readonly memory: number | undefined;
-  readonly swap: number | undefined;
+  readonly swap: number | "none" | undefined;
   readonly cpus: number | undefined;
   readonly cpuWeight: number | undefined;
   readonly pids: number | undefined;
@@ -23,9 +23,14 @@ const PERIOD = 100_000;
 const text = (value: number | undefined, none: string): string =>
   value === undefined ? none : String(value);
 
-/** Swap follows memory: with a memory limit and no word on swap a guest gets none, so that it cannot fill the host's. */
-const swapOf = (limits: Limits): number | undefined =>
-  limits.swap ?? (limits.memory === undefined ? undefined : 0);
+/**
+ * The limit of swap in force, undefined for none. With a memory limit and no word on swap a guest gets no swap, so that it
+ * cannot fill the host's.
+ */
+export function swapOf({ memory, swap }: Partial<Pick<Limits, "memory" | "swap">>): number | undefined {
+  if (swap === "none") return undefined;
+  return swap ?? (memory === undefined ? undefined : 0);
+}
 
 /** Files of cgroup v2 (Documentation/admin-guide/cgroup-v2.rst). */
 export function v2Writes(limits: Limits): CgroupWrite[] {

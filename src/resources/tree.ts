@@ -1,5 +1,5 @@
 /** Small work on cgroup directories that both drivers share. */
-import { mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
 import { errnoOf } from "../base/errors.ts";
 
 /** Where keepers live, beside the containers; no container can have this name. */
@@ -51,6 +51,11 @@ function removeOnce(path: string): void {
   } catch (error) {
     if (errnoOf(error) !== "ENOENT") throw error;
   }
+}
+
+/** Kills everything below a v2 cgroup (cgroup.kill, Linux 5.14). Nothing there is fine. */
+export function killCgroup(path: string): void {
+  if (existsSync(path)) writeCgroup(`${path}/cgroup.kill`, "1");
 }
 
 /** Content of a cgroup file without the newline, or undefined when there is no such file or cgroup. */

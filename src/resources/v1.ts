@@ -13,6 +13,7 @@ import { type CgroupWrite, type Limits, v1Writes } from "./limits.ts";
 import {
   boundTree,
   KEEPERS,
+  killCgroup,
   makeCgroup,
   readCgroup,
   readKeyed,
@@ -120,6 +121,11 @@ export function v1Driver(layout: CgroupLayout, parent: string): CgroupDriver {
     remove: (name) => {
       for (const path of allDirs(name)) removeCgroup(path);
     },
+    kill: (name) => {
+      const v2 = v2Dir(name);
+      if (v2 !== undefined) killCgroup(v2);
+    },
+    guestRoot: (name) => (layout.v2 === undefined ? undefined : `${v2Dir(name)}/guest`),
     usage: (name) => {
       const memory = readNumber(`${dir("memory", name)}/memory.usage_in_bytes`);
       const both = readNumber(`${dir("memory", name)}/memory.memsw.usage_in_bytes`);

@@ -9,6 +9,7 @@ import { type CgroupWrite, type Limits, v2Writes } from "./limits.ts";
 import {
   boundTree,
   KEEPERS,
+  killCgroup,
   makeCgroup,
   readCgroup,
   readKeyed,
@@ -65,6 +66,8 @@ export function v2Driver(layout: CgroupLayout & { v2: string }, parent: string):
     },
     update: (name, limits) => write(name, v2Writes(limits)),
     remove: (name) => removeCgroup(dir(name)),
+    kill: (name) => killCgroup(dir(name)),
+    guestRoot: (name) => `${dir(name)}/guest`,
     usage: (name) => {
       const micros = readKeyed(`${dir(name)}/cpu.stat`, "usage_usec");
       return {

@@ -22,6 +22,7 @@ import { type Progress, silent } from "../base/progress.ts";
 import { withUndo } from "../base/undo.ts";
 import { formatSize } from "../base/units.ts";
 import { driverNames } from "../config/storage-drivers.ts";
+import { CAP_SYS_RESOURCE, hasCapability } from "../kernel/capabilities.ts";
 import type { DriverName } from "./driver.ts";
 import { storageDriver } from "./drivers.ts";
 import { formatPool } from "./format.ts";
@@ -40,6 +41,7 @@ import {
 } from "./pool-record.ts";
 import { must, mustSync, type ProgramName, run } from "./program.ts";
 import { kernelQuotaFault, type QuotaDriver, quotaFault } from "./quota-probe.ts";
+import { allocatedBytes } from "./volume-space.ts";
 
 export type PoolRequest = {
   /** The best that works here when left out. */
@@ -53,10 +55,13 @@ export type PoolRequest = {
 
 export type PoolInfo = {
   readonly driver: DriverName;
-  readonly source: PoolRecord["source"];
-  readonly fileSystem: FileSystem;
+  /** own: no pool was made, they lie in a directory of berth's own. */
+  readonly source: PoolRecord["source"] | { readonly kind: "own"; readonly path: string };
+  /** null for a directory of berth's own. */
+  readonly fileSystem: FileSystem | null;
   readonly mountedAt: string;
   readonly size: number;
+  /** Of its file system; what the volumes take in a directory of berth's own. */
   readonly used: number;
   readonly free: number;
   readonly volumes: number;
@@ -156,7 +161,7 @@ function refuseTaken(driver: DriverName): void {
     throw new BerthError(
       "pool.exists",
       `${mountPoint(driver)} holds volumes already`,
-      "a pool is made before the first container of its driver",
+      "a pool is made before the first volume of its driver: `berth move` brings stopped containers to another driver, and back when the pool is there",
     );
 }
 
@@ -259,14 +264,25 @@ export function needPool(driver: DriverName | undefined): PoolRecord {
   return found;
 }
 
-/** Every pool there is. */
-export const allPools = (): readonly PoolInfo[] =>
-  driverNames.flatMap((name) => {
-    const pool = readPool(name);
-    return pool === undefined ? [] : [poolInfo(pool)];
+/** Every pool there is, and what else holds volumes. */
+export async function allPools(): Promise<readonly PoolInfo[]> {
+  const pools = driverNames.map(async (driver) => {
+    const pool = readPool(driver);
+    if (pool !== undefined) return [poolInfo(pool)];
+    const volumes = storageDriver(driver).volumes();
+    if (volumes.length === 0) return [];
+    const source = { kind: "own", path: mountPoint(driver) } as const;
+    const used = await allocatedBytes(driver, volumes);
+    return [{ ...poolInfo({ driver, source, fileSystem: null }), used }];
   });
+  return (await Promise.all(pools)).flat();
+}
 
-function poolInfo({ driver, source, fileSystem }: PoolRecord): PoolInfo {
+function poolInfo({
+  driver,
+  source,
+  fileSystem,
+}: Pick<PoolInfo, "driver" | "source" | "fileSystem">): PoolInfo {
   const root = poolRoot(driver);
   const { blocks, bavail, bfree, bsize } = statfsSync(root);
   const volumes = storageDriver(driver).volumes();
@@ -299,10 +315,27 @@ export async function growPool(pool: PoolRecord, bytes: number | undefined): Pro
       `the pool takes all of ${source.path}`,
       "make the partition larger, then grow without --size",
     );
-  const device = source.kind === "device" ? source.path : growFile(source.path, bytes);
-  const [program, ...args] = growCommand(fileSystem, root, device);
-  await must("storage.failed", "cannot grow the pool", program, args);
+  needRight(fileSystem);
+  const before = statfsSync(root).blocks;
+  const file = source.kind === "file" ? growFile(source.path, bytes) : undefined;
+  try {
+    const [program, ...args] = growCommand(fileSystem, root, file?.device ?? source.path);
+    await must("storage.failed", "cannot grow the pool", program, args);
+  } catch (error) {
+    if (statfsSync(root).blocks === before) file?.undo();
+    throw error;
+  }
   return poolInfo(pool);
+}
+
+/** ext4 asks for it (fs/ext4/resize.c, ext4_resize_begin). */
+function needRight(fileSystem: FileSystem): void {
+  if (fileSystem !== "ext4" || hasCapability(CAP_SYS_RESOURCE)) return;
+  throw new BerthError(
+    "host.missing-feature",
+    "cannot grow the pool: making a mounted ext4 larger needs CAP_SYS_RESOURCE, which this process lacks",
+    "run it outside of the container or service that took the capability away",
+  );
 }
 
 function growCommand(
@@ -315,7 +348,11 @@ function growCommand(
   return ["resize2fs", device];
 }
 
-function growFile(file: string, bytes: number | undefined): string {
+/** Makes file and loop device larger, which is harmless by itself. */
+function growFile(
+  file: string,
+  bytes: number | undefined,
+): { readonly device: string; readonly undo: () => void } {
   const now = statSync(file).size;
   if (bytes === undefined)
     throw new BerthError("usage.bad-argument", "how large shall the pool become?", "--size SIZE");
@@ -323,13 +360,17 @@ function growFile(file: string, bytes: number | undefined): string {
     throw new BerthError(
       "usage.bad-argument",
       `the pool has ${formatSize(now)} and cannot shrink`,
-      "make a new one and move the containers",
+      "`berth move` brings stopped containers to another driver; remove the pool then, and make a smaller one",
     );
-  truncateSync(file, bytes);
   const loop = loopOf(file);
   if (loop === undefined) throw new BerthError("storage.failed", `${file} has no loop device`);
-  mustSync("storage.failed", "cannot grow the pool", "losetup", ["--set-capacity", `/dev/${loop}`]);
-  return `/dev/${loop}`;
+  const device = `/dev/${loop}`;
+  const resize = (size: number): void => {
+    truncateSync(file, size);
+    mustSync("storage.failed", "cannot grow the pool", "losetup", ["--set-capacity", device]);
+  };
+  resize(bytes);
+  return { device, undo: () => resize(now) };
 }
 
 /** Gives freed blocks back to the disk or the host's file system; says what fstrim said. */

@@ -18,6 +18,7 @@ const packages = {
   fstrim: "util-linux",
   dd: "coreutils",
   cp: "coreutils",
+  du: "coreutils",
   rm: "coreutils",
   sync: "coreutils",
   modprobe: "kmod",

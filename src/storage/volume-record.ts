@@ -81,7 +81,7 @@ export function noSuchVolume(name: string): BerthError {
     "volume.not-found",
     `there is no volume ${JSON.stringify(name)}`,
     nearest === undefined
-      ? `\`berth volume create ${isPlainName(name) ? name : "NAME"}\` makes one`
+      ? `\`berth volume ls\` shows those there are, \`berth volume create ${isPlainName(name) ? name : "NAME"}\` makes one`
       : `did you mean ${nearest}?`,
   );
 }

@@ -1,4 +1,5 @@
 import { exitCodes } from "../../base/errors.ts";
+import { checkCheckpoint } from "../../checkpoint/check.ts";
 import { checkHost } from "../../container/check.ts";
 import { defineCommand } from "../framework/command.ts";
 import { renderTable } from "../framework/table.ts";
@@ -17,7 +18,7 @@ export const command = defineCommand({
   ],
   seeAlso: ["info"],
   async run(context) {
-    const findings = await checkHost();
+    const findings = [...(await checkHost()), await checkCheckpoint()];
     const ok = findings.every(
       ({ verdict }) => verdict === "present" || (verdict === "absent" && context.options.strict !== true),
     );

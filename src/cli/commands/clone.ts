@@ -1,10 +1,10 @@
 import { requireRoot } from "../../base/root.ts";
 import { cloneContainer } from "../../container/clone.ts";
 import { withContainer } from "../../container/container.ts";
-import { startContainer } from "../../container/start.ts";
 import { nameArgument } from "../each.ts";
 import { defineCommand } from "../framework/command.ts";
 import { settingOptions, settingsFrom } from "../settings.ts";
+import { startMade } from "../start-made.ts";
 
 export const command = defineCommand({
   name: "clone",
@@ -35,7 +35,7 @@ export const command = defineCommand({
           context.progress,
         ),
     );
-    const pid = context.options.start === true ? await withContainer(clone, startContainer) : undefined;
+    const pid = context.options.start === true ? await startMade(clone, "cloned", context) : undefined;
     const address = state.address?.split("/")[0];
     context.out.result(
       {

@@ -1,16 +1,15 @@
-import { BerthError } from "../../base/errors.ts";
 import { requireRoot } from "../../base/root.ts";
 import { driverNames } from "../../config/storage-drivers.ts";
-import { withContainer } from "../../container/container.ts";
 import { createContainer } from "../../container/create.ts";
+import { limitWarnings } from "../../container/disk-limits.ts";
 import { mountWarnings } from "../../container/mounts.ts";
-import { startContainer } from "../../container/start.ts";
 import { hostConfig, loadConfig } from "../../container/store.ts";
 import { settingWarnings } from "../../container/warnings.ts";
 import { templateFor } from "../../storage/implied.ts";
 import { warnTo } from "../each.ts";
 import { defineCommand } from "../framework/command.ts";
 import { settingOptions, settingsFrom } from "../settings.ts";
+import { startMade } from "../start-made.ts";
 
 export const command = defineCommand({
   name: "create",
@@ -57,16 +56,13 @@ export const command = defineCommand({
       ...settingsFrom(context),
     ];
     const state = await createContainer(name, { template, settings, storage });
-    for (const text of settingWarnings(name, loadConfig(name)))
-      context.progress.emit({ type: "warning", text });
-    if (state.storage === "plain")
-      context.progress.emit({
-        type: "warning",
-        text: `${name} has no disk limit: storage driver plain cannot keep one`,
-      });
-    const warn = warnTo(context);
-    mountWarnings({ name, config: loadConfig(name) }, []).forEach(warn);
-    const pid = context.options.start === true ? await startCreated(name, warn) : undefined;
+    const config = loadConfig(name);
+    [
+      ...settingWarnings(name, config),
+      ...limitWarnings(name, config, state.storage),
+      ...mountWarnings({ name, config }, []),
+    ].forEach(warnTo(context));
+    const pid = context.options.start === true ? await startMade(name, "created", context) : undefined;
     const address = state.address?.split("/")[0];
     context.out.result(
       {
@@ -82,18 +78,3 @@ export const command = defineCommand({
     );
   },
 });
-
-/** A start that fails leaves the container there: its settings can be mended. */
-async function startCreated(name: string, warn: (text: string) => void): Promise<number> {
-  try {
-    return await withContainer(name, (container) => startContainer(container, warn));
-  } catch (error) {
-    if (!(error instanceof BerthError)) throw error;
-    throw new BerthError(
-      error.code,
-      `${error.message}; it was created all the same`,
-      `${error.hint}\nthen \`berth start ${name}\`, or \`berth rm ${name}\``,
-      error,
-    );
-  }
-}

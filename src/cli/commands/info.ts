@@ -7,14 +7,17 @@ import { listSnapshots } from "../../container/snapshots.ts";
 import { describeExit } from "../../container/status.ts";
 import { type View, viewOf } from "../../container/view.ts";
 import { ID_COUNT } from "../../launch/plan.ts";
+import { swapOf } from "../../resources/limits.ts";
 import { nameArgument } from "../each.ts";
 import { defineCommand } from "../framework/command.ts";
 import { renderFields, renderTable } from "../framework/table.ts";
 import { verdictColours, verdictWords } from "../verdicts.ts";
-import { viewData } from "../view-data.ts";
+import { stateWord, viewData } from "../view-data.ts";
 
 const limited = (used: string | undefined, limit: string | undefined): string =>
-  `${used === undefined ? "" : `${used} of `}${limit ?? "no limit"}`;
+  used === undefined
+    ? (limit ?? "no limit")
+    : `${used}${limit === undefined ? ", no limit" : ` of ${limit}`}`;
 
 const size = (bytes: number | undefined): string | undefined =>
   bytes === undefined ? undefined : formatSize(bytes);
@@ -39,7 +42,7 @@ function render(
       "state",
       running && status.unattended
         ? `${status.state} (unattended: its keeper died, and with it the console; the next command that changes it brings a new one)`
-        : status.state,
+        : stateWord(status, state),
     ],
     ["init", running ? `process ${status.init.pid} on the host` : undefined],
     ["uptime", uptime === undefined ? undefined : formatDuration(uptime)],
@@ -53,13 +56,7 @@ function render(
     ["mac", state.address === null ? undefined : state.mac],
     ["template", `${config.template} (${state.template.slice(0, 12)})`],
     ["memory", limited(size(usage?.memory), size(config.memory))],
-    [
-      "swap",
-      limited(
-        size(usage?.swap),
-        config.swap === undefined && config.memory !== undefined ? "0" : size(config.swap),
-      ),
-    ],
+    ["swap", limited(size(usage?.swap), size(swapOf(config)))],
     [
       "cpu",
       `${usage?.cpuSeconds === undefined ? "" : `${usage.cpuSeconds.toFixed(2)} s used, `}${config.cpus === undefined ? "no limit" : `${config.cpus} at most`}`,

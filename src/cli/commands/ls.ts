@@ -4,13 +4,15 @@ import { type BrokenView, type View, viewAll } from "../../container/view.ts";
 import { defineCommand } from "../framework/command.ts";
 import { errorData } from "../framework/report.ts";
 import { type Column, renderTable } from "../framework/table.ts";
-import { viewData } from "../view-data.ts";
+import { stateWord, viewData } from "../view-data.ts";
 
 type Row = View | BrokenView;
 
 const stateOf = (row: Row): string => {
   if ("broken" in row) return row.running ? "running (broken config)" : "broken";
-  return row.status.state === "running" && row.status.unattended ? "running (unattended)" : row.status.state;
+  return row.status.state === "running" && row.status.unattended
+    ? "running (unattended)"
+    : stateWord(row.status, row.state);
 };
 
 const of = (row: Row, cell: (view: View) => string | number | undefined): string | number | undefined =>

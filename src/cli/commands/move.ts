@@ -1,8 +1,9 @@
 import { requireRoot } from "../../base/root.ts";
 import { driverNames } from "../../config/storage-drivers.ts";
 import { withContainer } from "../../container/container.ts";
+import { limitWarnings } from "../../container/disk-limits.ts";
 import { moveContainer } from "../../container/move.ts";
-import { nameArgument } from "../each.ts";
+import { nameArgument, warnTo } from "../each.ts";
 import { defineCommand } from "../framework/command.ts";
 
 export const command = defineCommand({
@@ -20,12 +21,10 @@ export const command = defineCommand({
   async run(context) {
     requireRoot();
     const { name, storage } = context.arguments;
-    await withContainer(name, async (container) => await moveContainer(container, storage, context.progress));
-    if (storage === "plain")
-      context.progress.emit({
-        type: "warning",
-        text: `${name} has no disk limit any more: storage driver plain cannot keep one`,
-      });
+    await withContainer(name, async (container) => {
+      await moveContainer(container, storage, context.progress);
+      limitWarnings(container.name, container.config, storage).forEach(warnTo(context));
+    });
     context.out.result({ name, storage }, () => `${name}: moved to storage ${storage}`);
   },
 });

@@ -1,15 +1,15 @@
-import { BerthError } from "../../base/errors.ts";
 import { requireRoot } from "../../base/root.ts";
 import { driverNames } from "../../config/storage-drivers.ts";
-import { withContainer } from "../../container/container.ts";
+import { limitWarnings } from "../../container/disk-limits.ts";
 import { mountWarnings } from "../../container/mounts.ts";
 import { checkBackup, restoreContainer } from "../../container/restore.ts";
-import { startContainer } from "../../container/start.ts";
 import { loadConfig } from "../../container/store.ts";
+import { warnTo } from "../each.ts";
 import { type CommandContext, defineCommand } from "../framework/command.ts";
 import { visible } from "../framework/escape.ts";
 import { renderFields } from "../framework/table.ts";
 import { settingOptions, settingsFrom } from "../settings.ts";
+import { startMade } from "../start-made.ts";
 
 export const command = defineCommand({
   name: "restore",
@@ -72,9 +72,13 @@ export const command = defineCommand({
         type: "warning",
         text: `${restored.name} is privileged, as it was: root in it is root on this host`,
       });
-    for (const text of mountWarnings({ name: restored.name, config: loadConfig(restored.name) }, []))
-      context.progress.emit({ type: "warning", text });
-    const pid = context.options.start === true ? await startRestored(restored.name) : undefined;
+    const config = loadConfig(restored.name);
+    [
+      ...limitWarnings(restored.name, config, state.storage),
+      ...mountWarnings({ name: restored.name, config }, []),
+    ].forEach(warnTo(context));
+    const pid =
+      context.options.start === true ? await startMade(restored.name, "restored", context) : undefined;
     const address = state.address?.split("/")[0];
     context.out.result(
       {
@@ -105,14 +109,4 @@ async function check(
     ]),
   );
   return 0;
-}
-
-/** A start that fails leaves the container there: its settings can be mended. */
-async function startRestored(name: string): Promise<number> {
-  try {
-    return await withContainer(name, startContainer);
-  } catch (error) {
-    if (!(error instanceof BerthError)) throw error;
-    throw new BerthError(error.code, `${error.message}; it was restored all the same`, error.hint, error);
-  }
 }

@@ -34,6 +34,6 @@ function unmounted(container: LockedContainer): readonly string[] {
   throw new BerthError(
     "container.not-mounted",
     `container ${container.name} is not mounted`,
-    `berth mount ${container.name}`,
+    "`berth ls` marks those that are",
   );
 }

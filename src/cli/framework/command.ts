@@ -125,7 +125,7 @@ export type CommandContext<
   readonly out: Output;
   /**
    * Renders on stderr (bar, plain lines or JSON lines). Taking it installs the Ctrl-C handler: the first Ctrl-C
-   * aborts `progress.signal`, the operation undoes itself, berth exits with 130.
+   * aborts `progress.signal`, the operation undoes itself, berth exits with 130; with 0 when it was done all the same.
    */
   readonly progress: Progress;
 };

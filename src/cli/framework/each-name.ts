@@ -1,5 +1,5 @@
 /** One operation on several containers: a failure of one does not stop the others. */
-import { asBerthError, exitCodes } from "../../base/errors.ts";
+import { asBerthError, BerthError, exitCodes } from "../../base/errors.ts";
 import type { CommandContext } from "./command.ts";
 import { errorData, reportError } from "./report.ts";
 
@@ -14,7 +14,7 @@ const PARALLEL = 8;
  * Runs `work` for each name, `parallel` at a time, and prints what became of it: failures on stderr as they come,
  * with --json a list of `{name, ok, result | error}` in the order of the names. `render` makes a line for people of
  * a success. Returns the exit code of the first failure in the order of the names, else 0. After Ctrl-C no
- * further one is begun.
+ * further one is begun, which is a failure.
  */
 export async function eachName<T>(
   context: Pick<CommandContext, "json" | "out" | "progress">,
@@ -48,6 +48,16 @@ export async function eachName<T>(
   };
   await Promise.all(Array.from({ length: Math.min(options.parallel ?? PARALLEL, names.length) }, worker));
   if (context.json) context.out.result(names.flatMap((name) => results.get(name) ?? []));
+  const left = names.filter((name) => !results.has(name));
+  if (left.length > 0) reportError(notBegun(left), context.json);
   const failed = names.find((name) => exits.has(name));
-  return failed === undefined ? exitCodes.ok : (exits.get(failed) ?? exitCodes.failed);
+  const otherwise = left.length > 0 ? exitCodes.failed : exitCodes.ok;
+  return failed === undefined ? otherwise : (exits.get(failed) ?? exitCodes.failed);
 }
+
+const notBegun = (names: readonly string[]): BerthError =>
+  new BerthError(
+    "interrupted",
+    `interrupted before its turn came: ${names.join(", ")}`,
+    "run it again for these",
+  );

@@ -1,4 +1,5 @@
 /** Ctrl-C: the first asks the operation to undo itself, the second ends berth at once (the next command then tidies up). */
+import { interrupted } from "../../base/errors.ts";
 
 export type Interrupt = {
   readonly signal: AbortSignal;
@@ -19,7 +20,7 @@ export function catchInterrupt(notify: (name: Name) => void): Interrupt {
       if (exitCode !== undefined) process.exit(exitCode);
       exitCode = 128 + numbers[name];
       notify(name);
-      controller.abort(new Error(`interrupted by ${name}`));
+      controller.abort(interrupted(name));
     });
   }
   return { signal: controller.signal, exitCode: () => exitCode };

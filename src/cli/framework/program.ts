@@ -1,6 +1,7 @@
 /** One run of berth: words to a command, the command's run, its outcome to an exit code. */
 import { BerthError, exitCodes } from "../../base/errors.ts";
 import type { Progress } from "../../base/progress.ts";
+import { trace } from "../../base/trace.ts";
 import { windowSize, writeAll } from "../../kernel/terminal.ts";
 import type { Command, CommandContext, CommandTable } from "./command.ts";
 import { catchInterrupt, type Interrupt } from "./interrupt.ts";
@@ -44,6 +45,7 @@ export async function runProgram(
       return wantsHelp ? exitCodes.ok : exitCodes.usage;
     }
     const { command, words: own } = await resolve(table, words);
+    trace("command loaded");
     // Common options may stand before the command as well.
     return await runCommand(command, [...early, ...own]);
   } catch (error) {
@@ -74,8 +76,10 @@ async function runCommand(command: Command, words: readonly string[]): Promise<n
   try {
     const parsed = parse(command, words);
     const code = await command.run(contextOf(parsed, running));
+    trace("command done");
     running.renderer?.clear();
-    return running.interrupt?.exitCode() ?? code ?? exitCodes.ok;
+    // What was done when the signal came, or past the point of no return, is a success.
+    return code ? (running.interrupt?.exitCode() ?? code) : exitCodes.ok;
   } catch (error) {
     running.renderer?.clear();
     const failure = reportError(error, asksForJson(command, words));
@@ -112,7 +116,10 @@ function contextOf(parsed: Parsed, running: Running): CommandContext {
 function startProgress(parsed: Parsed, running: Running): Progress {
   const renderer = progressRenderer(progressMode(parsed), (text) => writeAll(STDERR, text));
   const interrupt = catchInterrupt((name) =>
-    renderer.emit({ type: "warning", text: `${name}: undoing what was begun; once more ends it at once` }),
+    renderer.emit({
+      type: "warning",
+      text: `${name}: what was begun will be undone, or done if that is no longer possible; once more ends it at once`,
+    }),
   );
   running.renderer = renderer;
   running.interrupt = interrupt;

@@ -39,9 +39,26 @@ function unknownCommand(prefix: string, word: string, names: Iterable<string>): 
   return new BerthError(
     "usage.unknown-command",
     `there is no command "${prefix}${word}"`,
-    near === undefined ? 'see "berth --help" for those there are' : `did you mean "berth ${prefix}${near}"?`,
+    near !== undefined
+      ? `did you mean "berth ${prefix}${near}"?`
+      : prefix === ""
+        ? (otherWords.get(word) ?? 'see "berth --help" for those there are')
+        : `say one of: ${shown.join(", ")}`,
   );
 }
+
+/** What other programs call it. */
+const otherWords: ReadonlyMap<string, string> = new Map([
+  ["version", "berth --version shows it"],
+  ["destroy", 'that is "berth rm"'],
+  ["delete", 'that is "berth rm"'],
+  ["shell", 'that is "berth enter"'],
+  ["attach", 'that is "berth console", or "berth enter" for a shell'],
+  ["pause", 'that is "berth freeze"'],
+  ["unpause", 'that is "berth thaw"'],
+  ["launch", 'that is "berth create --start"'],
+  ["run", 'that is "berth create --start", or "berth exec" in a container that runs'],
+]);
 
 /** The group that the words name without saying which of its commands. */
 export function groupOf(table: CommandTable, words: readonly string[]): Group | undefined {

@@ -75,9 +75,10 @@ export function parseValue(label: string, spec: ValueSpec, text: string): Parsed
 function parseChoice(label: string, choices: readonly string[], text: string): string {
   if (choices.includes(text)) return text;
   const near = closest(text, choices);
+  const all = `it takes one of: ${choices.join(", ")}`;
   throw new BerthError(
     "usage.bad-argument",
     `${label}: "${text}" is not one of its values`,
-    near === undefined ? `it takes one of: ${choices.join(", ")}` : `did you mean "${near}"?`,
+    near === undefined ? all : `did you mean "${near}"? ${all}`,
   );
 }

@@ -43,7 +43,7 @@ export function parseJob(words: readonly string[]): Job {
   if (from !== undefined && to.container !== undefined)
     throw usage(
       "both sides are in containers",
-      `copy by way of the host: berth cp ${words[0]} - | berth cp - ${target}`,
+      `copy by way of a directory of the host: berth cp ${words[0]} DIR/, then berth cp DIR/... ${target}`,
     );
   const paths = sources.map(({ path }) => path);
   if ((paths.includes("-") && paths.length > 1) || (to.path === "-" && paths.length > 1))

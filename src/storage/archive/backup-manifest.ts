@@ -13,7 +13,8 @@ export type BackupKind = (typeof backupKinds)[number];
 const FORMAT = "berth backup";
 const VERSION = 1;
 
-const manifestSchema = v.object({
+/** Of version 1. */
+export const manifestSchema = v.object({
   format: v.literal(FORMAT),
   version: v.literal(VERSION),
   kind: v.picklist(backupKinds),

@@ -1,5 +1,5 @@
 /** A backup as a tar: what it is, its settings, the trees, and the hash of all that. */
-import type { BackupKind, Manifest } from "./backup-manifest.ts";
+import type { Manifest } from "./backup-manifest.ts";
 import { imageMetadata } from "./backup-manifest.ts";
 import { sealing } from "./backup-seal.ts";
 import { mapXattr, toGuest } from "./guest-attributes.ts";
@@ -61,21 +61,31 @@ export async function startBackup(
   if (manifest.kind === "whole") await text("metadata.yaml", imageMetadata(manifest));
   await text(manifestName, `${JSON.stringify(manifest, null, 2)}\n`);
   await text(configName, config);
-  const written: Written = { bytes: 0, entries: 0, tooDeep: 0, foreign: 0 };
+  const written = nothingWritten();
   return {
-    tree: async (tree) => await writeGuestTree(tree, manifest.kind, sealed.write, written, options),
+    tree: async (tree) =>
+      await writeGuestTree(tree, manifest.kind === "upper", sealed.write, written, options),
     end: async () => ({ sha256: await sealed.end(), ...written }),
   };
 }
 
-async function writeGuestTree(
+export const nothingWritten = (): Written => ({ bytes: 0, entries: 0, tooDeep: 0, foreign: 0 });
+
+type WriteOptions = {
+  readonly onBytes: (total: number) => void;
+  readonly signal: AbortSignal;
+  /** Entries that the reader has already. */
+  readonly passOver?: (entry: TreeEntry) => boolean;
+};
+
+/** Writes one tree of a guest, ids and attributes as the guest has them; counts in `written`. */
+export async function writeGuestTree(
   { prefix, path, baseUid }: BackupTree,
-  kind: BackupKind,
+  isLayer: boolean,
   write: Write,
   written: Written,
-  { onBytes, signal }: { readonly onBytes: (total: number) => void; readonly signal: AbortSignal },
+  { onBytes, signal, passOver }: WriteOptions,
 ): Promise<void> {
-  const isLayer = kind === "upper";
   const map = toGuest(baseUid);
   await writeTree(path, write, {
     prefix,
@@ -92,6 +102,7 @@ async function writeGuestTree(
       if (!out) written.entries += 1;
       return out;
     },
+    ...(passOver === undefined ? {} : { passOver }),
     onBytes: (bytes) => {
       written.bytes += bytes;
       onBytes(written.bytes);
@@ -99,6 +110,10 @@ async function writeGuestTree(
     signal,
   });
 }
+
+/** Whether an entry is in no archive of a guest's tree. */
+export const isLeftOut = (entry: TreeEntry, isLayer: boolean): boolean =>
+  isTooDeep(entry) || isForeignNode(entry, isLayer);
 
 /** No program could unpack it by its path, ours included. */
 const isTooDeep = ({ depth, relative }: TreeEntry): boolean => depth > DEEPEST || relative.length >= LONGEST;

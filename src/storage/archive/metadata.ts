@@ -61,8 +61,8 @@ function ownerOf(member: Member, key: "uid" | "gid", policy: UnpackPolicy): numb
   const owner = policy.owner(member[key]);
   if (owner === undefined)
     throw refused(
-      `member ${quoteName(member.name)} is refused: its ${key} ${member[key]} is beyond those of a guest`,
-      "a guest's ids are 0 to 65535; for the tree of an unprivileged container give --uid-base the id that its root has",
+      `member ${quoteName(member.name)} is refused: its ${key} ${member[key]} is none of a guest's`,
+      "a guest's ids are 0 to 65535, counted from --uid-base: the id that root has in the tree of an unprivileged container, 0 (or left out) in others",
     );
   return owner;
 }

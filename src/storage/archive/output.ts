@@ -144,8 +144,12 @@ async function filled<T>(
   });
 }
 
-function gathering(pass: Write): { readonly write: Write; readonly flush: () => Promise<void> } {
-  const buffer = Buffer.allocUnsafe(GATHERED);
+/** Passes on what is written in pieces of `size` bytes; `flush` the rest. */
+export function gathering(
+  pass: Write,
+  size = GATHERED,
+): { readonly write: Write; readonly flush: () => Promise<void> } {
+  const buffer = Buffer.allocUnsafe(size);
   let length = 0;
   const flush = async (): Promise<void> => {
     if (length > 0) await pass(buffer.subarray(0, length));
@@ -153,11 +157,11 @@ function gathering(pass: Write): { readonly write: Write; readonly flush: () => 
   };
   const write = async (bytes: Uint8Array): Promise<void> => {
     for (let at = 0; at < bytes.length; ) {
-      const part = bytes.subarray(at, at + GATHERED - length);
+      const part = bytes.subarray(at, at + size - length);
       buffer.set(part, length);
       length += part.length;
       at += part.length;
-      if (length === GATHERED) await flush();
+      if (length === size) await flush();
     }
   };
   return { write, flush };

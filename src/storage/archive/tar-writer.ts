@@ -26,6 +26,8 @@ export type TreeRules = {
   readonly xattr: (xattr: Xattr) => Xattr | undefined;
   /** Whether an entry is left out, with all below it. */
   readonly leaveOut?: (entry: TreeEntry) => boolean;
+  /** Whether an entry is passed over, but not what lies below it. */
+  readonly passOver?: (entry: TreeEntry) => boolean;
   /** Told how many bytes of content were read. */
   readonly onBytes?: (bytes: number) => void;
   readonly signal?: AbortSignal;
@@ -36,7 +38,7 @@ export async function writeTree(root: string, write: Write, rules: TreeRules): P
   const links = new Map<string, Buffer>();
   let entries = 0;
   for (const entry of treeEntries(root, rules.leaveOut)) {
-    await writeEntry(entry, write, rules, links);
+    if (rules.passOver?.(entry) !== true) await writeEntry(entry, write, rules, links);
     entries += 1;
     if (entries % 256 === 0) {
       await setImmediate();

@@ -125,7 +125,7 @@ describe("where the root file system is", () => {
     put("etc/os-release");
     expect(layout()).toEqual({ root: ".", metadata: undefined });
     expect(layout("openvz").root).toBe(".");
-    expect(() => layout("incus")).toThrow("no root file system");
+    expect(() => layout("incus")).toThrow("it is no Incus image");
     rmSync(`${tree}/etc`, { recursive: true });
     put("rootfs/etc/os-release");
     expect(layout()).toEqual({ root: "rootfs", metadata: undefined });

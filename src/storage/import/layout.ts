@@ -36,16 +36,16 @@ export function findLayout(tree: Tree, format: ImportFormat): Layout {
       names.has("rootfs") ? "leave out --format: it is found below rootfs/" : "",
     );
   }
-  if (!isDirectory(tree, "rootfs") || !rootNames.some((name) => has(tree, `rootfs/${name}`)))
-    throw refused(
-      `there is no root file system in it: neither at its top nor in rootfs/ is any of ${rootNames.join(", ")}`,
-      "import the archive that has the files; an image in two files is imported by its root file system and --metadata",
-    );
   const text = readSmall(tree, "metadata.yaml");
   if (text === undefined && format === "incus")
     throw refused(
       "it is no Incus image: metadata.yaml is not in it",
       "leave out --format to import it as it is",
+    );
+  if (!isDirectory(tree, "rootfs") || !rootNames.some((name) => has(tree, `rootfs/${name}`)))
+    throw refused(
+      `there is no root file system in it: neither at its top nor in rootfs/ is any of ${rootNames.join(", ")}`,
+      "import the archive that has the files; an image in two files is imported by its root file system and --metadata",
     );
   return { root: "rootfs", metadata: text === undefined ? undefined : parseImageMetadata(text) };
 }

@@ -1,0 +1,166 @@
+/* front.c - the program `berth`: hands every command to berth-cli, which it becomes; but `berth exec NAME COMMAND...` without
+ * options it does itself, as berth-launch's `attach` does, from what the start left in RUNDIR. That spares the start of a
+ * JavaScript engine. Whatever is not plain and sound (options, a name that is none, a guest that does not run, one without a
+ * user namespace, any failure before the command runs) is left to berth-cli, which knows the words for it. */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "attach.h"
+#include "plan.h"
+#include "util.h"
+#include "verbs.h"
+
+struct guest {
+	char rundir[PATH_MAX];
+	char intent[PATH_MAX]; /* there while an operation is under way or was cut short */
+	char home[PATH_MAX];
+};
+
+/* As src/base/plain-name.ts has it. */
+static bool is_plain_name(const char *name)
+{
+	size_t len = strlen(name);
+	return len >= 1 && len <= 63 && strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-") == len && name[0] != '-' &&
+	       name[len - 1] != '-';
+}
+
+static bool format(char *out, const char *root, const char *rest, const char *name, const char *last)
+{
+	int n = snprintf(out, PATH_MAX, "%s%s%s%s", root, rest, name, last);
+	return n > 0 && n < PATH_MAX;
+}
+
+/* As src/base/paths.ts has it. A relative BERTH_ROOT is left to berth-cli. */
+static bool find_paths(struct guest *g, const char *name)
+{
+	const char *root = getenv("BERTH_ROOT");
+	bool own = root && root[0];
+	if (own && root[0] != '/')
+		return false;
+	const char *run = own ? "/run/" : "/run/berth/", *lib = own ? "/var/lib/containers/" : "/var/lib/berth/containers/";
+	root = own ? root : "";
+	return format(g->rundir, root, run, name, "") && format(g->home, root, lib, name, "/config.yaml") &&
+	       format(g->intent, root, lib, name, "/intent.json");
+}
+
+/* Whether a file of a cgroup says that it is frozen; one that is not there says no. */
+static bool says_frozen(const char *dir, size_t len, const char *file, const char *thawed)
+{
+	char path[PATH_MAX], text[64];
+	int n = snprintf(path, sizeof path, "%.*s/%s", (int)len, dir, file);
+	if (n < 0 || (size_t)n >= sizeof path)
+		return true;
+	return read_file_at(AT_FDCWD, path, text, sizeof text) >= 0 && strncmp(text, thawed, strlen(thawed)) != 0;
+}
+
+/* The guest's v2 directory is `guest` below the one that berth freezes. */
+static bool is_frozen_v2(const struct plan_record *r)
+{
+	char path[PATH_MAX];
+	int n = snprintf(path, sizeof path, "%s%s", r->args[0].data, r->args[1].data);
+	const char *end = n > 0 && (size_t)n < sizeof path ? strrchr(path, '/') : NULL;
+	return !end || says_frozen(path, (size_t)(end - path), "cgroup.freeze", "0");
+}
+
+static bool is_frozen(const struct plan *plan)
+{
+	for (uint32_t i = 0; i < plan->count; i++) {
+		const struct plan_record *r = &plan->records[i];
+		if (r->op == OP_CGROUP_LIKE_INIT && is_frozen_v2(r))
+			return true;
+		if (r->op == OP_CGROUP_JOIN && strcmp(r->args[0].data, "v1") == 0 &&
+		    says_frozen(r->args[1].data, strlen(r->args[1].data), "freezer.state", "THAWED"))
+			return true;
+	}
+	return false;
+}
+
+/* Without a user namespace the guest's root could write to this program by /proc/PID/exe. */
+static bool has_user_namespace(const struct plan *plan)
+{
+	const struct plan_record *r = plan_find(plan, OP_NAMESPACES);
+	for (uint16_t i = 0; r && i < r->argc; i++)
+		if (strcmp(r->args[i].data, "user") == 0)
+			return true;
+	return false;
+}
+
+static bool is_ready(const struct guest *g)
+{
+	char path[PATH_MAX];
+	const char *why;
+	struct plan plan;
+	if (access(g->home, F_OK) < 0 || access(g->intent, F_OK) == 0 || !format(path, g->rundir, "/attach", "", ""))
+		return false;
+	cleanup_fd int fd = open(path, O_RDONLY | O_CLOEXEC);
+	return fd >= 0 && plan_read(fd, &plan, &why) == 0 && has_user_namespace(&plan) && !is_frozen(&plan);
+}
+
+static bool stdio_is_open(void)
+{
+	return fcntl(0, F_GETFD) >= 0 && fcntl(1, F_GETFD) >= 0 && fcntl(2, F_GETFD) >= 0;
+}
+
+/* `exec NAME [--] COMMAND...`. Returns the exit status when the command has run, -1 when this is berth-cli's. */
+static int exec_plain(int argc, char **argv)
+{
+	struct guest g;
+	int first = argc > 3 && strcmp(argv[3], "--") == 0 ? 4 : 3;
+	if (first >= argc || !is_plain_name(argv[2]) || geteuid() != 0 || getuid() != 0 || getenv("BERTH_TRACE") ||
+	    !stdio_is_open() || !find_paths(&g, argv[2]) || !is_ready(&g))
+		return -1;
+	int report[2];
+	sigset_t mask;
+	char number[16], verb[] = "attach", option[] = "--status-fd", dashes[] = "--";
+	char **words = calloc((size_t)(argc - first) + 6, sizeof *words);
+	if (!words || sigprocmask(SIG_SETMASK, NULL, &mask) < 0 || pipe2(report, O_CLOEXEC) < 0) {
+		free(words);
+		return -1;
+	}
+	snprintf(number, sizeof number, "%d", report[1]);
+	char *fixed[] = {verb, option, number, g.rundir, dashes};
+	memcpy(words, fixed, sizeof fixed);
+	memcpy(words + 5, argv + first, (size_t)(argc - first) * sizeof *words);
+	int status = attach_main(argc - first + 5, words);
+	free(words);
+	/* Something on the pipe: the command has not run. */
+	char c;
+	close(report[1]);
+	ssize_t said = status >= EXIT_FAILED && status <= EXIT_NOT_FOUND ? read(report[0], &c, 1) : 0;
+	close(report[0]);
+	if (said <= 0)
+		return status;
+	return sigprocmask(SIG_SETMASK, &mask, NULL) < 0 ? status : -1;
+}
+
+/* Beside this program as built, in ../libexec/berth as installed. */
+static void become_cli(char **argv)
+{
+	static const char *const places[] = {"/berth-cli", "/../libexec/berth/berth-cli"};
+	char own[PATH_MAX], path[PATH_MAX];
+	ssize_t n = readlink("/proc/self/exe", own, sizeof own - 1);
+	if (n <= 0)
+		return;
+	own[n] = '\0';
+	*strrchr(own, '/') = '\0';
+	for (size_t i = 0; i < sizeof places / sizeof places[0]; i++)
+		if (format(path, own, places[i], "", ""))
+			execv(path, argv);
+}
+
+int main(int argc, char **argv)
+{
+	int status = argc > 3 && strcmp(argv[1], "exec") == 0 ? exec_plain(argc, argv) : -1;
+	if (status >= 0)
+		return status;
+	become_cli(argv);
+	fprintf(stderr, "berth: berth-cli cannot be started: %s\n  build it with npm run build, or install berth again\n",
+		strerror(errno));
+	return 125;
+}

@@ -1,0 +1,33 @@
+/** Whether a restored guest lives, looked at from outside before its images are given up. */
+import { readFileSync } from "node:fs";
+import { BerthError } from "../base/errors.ts";
+import type { LockedContainer } from "../container/container.ts";
+import { statusOf } from "../container/status.ts";
+import { guestProcesses } from "./processes.ts";
+
+/** How long it is watched, and how often. */
+const WATCH_MS = 200;
+const LOOK_MS = 20;
+
+/** Throws checkpoint.failed when init ends, or a process hangs in what a restore leaves behind when it fails. */
+export async function checkHealth({ name }: LockedContainer, pid: number): Promise<void> {
+  for (const end = Date.now() + WATCH_MS; Date.now() < end; await Bun.sleep(LOOK_MS)) {
+    const status = statusOf(name);
+    if (status.state === "stopped" || status.init.pid !== pid)
+      throw new BerthError("checkpoint.failed", `container ${name}: its init ended right after it came back`);
+  }
+  const traced = guestProcesses(name).find(({ pid: one }) => /^State:\s+t/m.test(statusText(one)));
+  if (traced !== undefined)
+    throw new BerthError(
+      "checkpoint.failed",
+      `container ${name}: process ${traced.pid} (${traced.comm}) did not go on after it came back`,
+    );
+}
+
+function statusText(pid: number): string {
+  try {
+    return readFileSync(`/proc/${pid}/status`, "utf8");
+  } catch {
+    return "";
+  }
+}

@@ -1,0 +1,131 @@
+/** Resuming: a suspended guest goes on where it was. */
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { BerthError } from "../base/errors.ts";
+import { makeDirs, writeAtomic } from "../base/files.ts";
+import { containerPaths, instance } from "../base/paths.ts";
+import type { Progress } from "../base/progress.ts";
+import type { LockedContainer } from "../container/container.ts";
+import { appendEvent } from "../container/events.ts";
+import { clearIntent, declareIntent } from "../container/intent.ts";
+import { refuseMounted } from "../container/mounted.ts";
+import { noMounts } from "../container/mounts.ts";
+import {
+  confineByApparmor,
+  launchKeeper,
+  limitsOf,
+  plans,
+  releaseRuntime,
+  scratchDir,
+} from "../container/start.ts";
+import { hostConfig, saveState } from "../container/store.ts";
+import { discardCheckpoint } from "../container/suspended.ts";
+import { encodePlan, type Plan } from "../kernel/plan.ts";
+import { deviceRules } from "../launch/policy.ts";
+import { ensureBridge, subnetOf } from "../network/bridge.ts";
+import { cgroups } from "../resources/cgroup.ts";
+import { makeCgroup } from "../resources/tree.ts";
+import { makeTree, ownTree, treeRecords } from "./cgroup-tree.ts";
+import { criuWords } from "./criu.ts";
+import { checkHealth } from "./health.ts";
+import { fixTimers } from "./images.ts";
+import { complaintOf, keepLog } from "./log.ts";
+import { type Criu, needCriu } from "./program.ts";
+import { type CheckpointRecord, imagesDir, loadRecord, readable } from "./record.ts";
+import { restoreRequest } from "./request.ts";
+import { logLevel } from "./suspend.ts";
+
+export type ResumeResult = { readonly pid: number; readonly processes: number };
+
+/** Resumes it. On a failure it stays suspended; throws container.not-suspended, checkpoint.failed. */
+export async function resumeContainer(container: LockedContainer, progress: Progress): Promise<ResumeResult> {
+  const { name, state } = container;
+  if (!state.suspended)
+    throw new BerthError(
+      "container.not-suspended",
+      `container ${name} is not suspended`,
+      `berth start ${name}, if it is stopped`,
+    );
+  const record = loadRecord(name);
+  const criu = await needCriu();
+  refuseMounted(container);
+  if (container.config.network.mode !== "none") await ensureBridge(subnetOf(hostConfig()));
+  progress.emit({ type: "step", label: "bringing processes and connections back" });
+  releaseRuntime(name);
+  declareIntent(name, { operation: "resume", uuid: state.uuid, storage: state.storage });
+  const pid = await restore(container, record, criu);
+  saveState(name, { ...state, suspended: false, shouldRun: true });
+  discardCheckpoint(name);
+  clearIntent(name);
+  appendEvent("resume", name, { pid });
+  return { pid, processes: record.processes };
+}
+
+async function restore(container: LockedContainer, record: CheckpointRecord, criu: Criu): Promise<number> {
+  const { name, config, state, lock } = container;
+  const { run, attach, restoreLog } = containerPaths(name);
+  const images = imagesDir(name);
+  rmSync(`${images}/restore.log`, { force: true });
+  mkdirSync(run, { recursive: true, mode: 0o700 });
+  makeDirs(instance.log, scratchDir);
+  const made = plans(container, noMounts);
+  try {
+    makeCgroups(container, record);
+    confineByApparmor(name, config, state.uuid);
+    writeFileSync(attach, encodePlan(made.attach), { mode: 0o600 });
+    const timers = fixTimers(readFileSync(`${images}/files.img.dumped`), record.dumped, Date.now());
+    writeAtomic(`${images}/files.img`, timers, readable);
+    const pid = await launchKeeper(name, "restore", restorePlan(container, made.start, record, criu), lock);
+    const guest = cgroups().guestRoot(name);
+    if (guest !== undefined) ownTree(guest, record.cgroups);
+    await checkHealth(container, pid);
+    keepLog(images, "restore.log", restoreLog);
+    return pid;
+  } catch (error) {
+    const log = keepLog(images, "restore.log", restoreLog);
+    cgroups().kill(name);
+    releaseRuntime(name);
+    clearIntent(name);
+    const { what, cure } = complaintOf(log);
+    throw new BerthError(
+      "checkpoint.failed",
+      `container ${name} did not come back and stays suspended: ${what}`,
+      `${cure === "" ? "" : `${cure}; `}CRIU's log is ${restoreLog}; \`berth start --fresh ${name}\` gives up what it was doing`,
+      error,
+    );
+  }
+}
+
+/** Directories and owners before, values when the guest is in it: a v2 cgroup with controllers on takes no process. */
+function makeCgroups({ name, config, state }: LockedContainer, record: CheckpointRecord): void {
+  cgroups().prepare(name, limitsOf(config), deviceRules, state.baseUid);
+  const guest = cgroups().guestRoot(name);
+  if (guest === undefined) return;
+  makeTree(guest, record.cgroups);
+  makeCgroup(criuCgroup(guest));
+}
+
+/** Beside the guest's: what CRIU was doing when somebody killed it can be ended with the container's cgroups. */
+const criuCgroup = (guest: string): string => guest.replace(/guest$/, "criu");
+
+function restorePlan(
+  { name, state }: LockedContainer,
+  start: Plan,
+  record: CheckpointRecord,
+  criu: Criu,
+): Plan {
+  const guest = cgroups().guestRoot(name);
+  const request = restoreRequest({
+    images: imagesDir(name),
+    root: scratchDir,
+    console: record.console,
+    logLevel: logLevel(),
+  });
+  return [
+    ...start,
+    ["criu", ...criuWords(criu, state.baseUid)],
+    ["criuRequest", request],
+    ...(guest === undefined
+      ? []
+      : [["criuCgroup", criuCgroup(guest)] as const, ...treeRecords(guest, record.cgroups)]),
+  ];
+}

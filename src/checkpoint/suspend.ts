@@ -1,0 +1,161 @@
+/** Suspending: the guest's processes and connections go to disk, the guest ends. */
+import {
+  closeSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  utimesSync,
+} from "node:fs";
+import { release } from "node:os";
+import { BerthError } from "../base/errors.ts";
+import { syncDir, writeAtomic } from "../base/files.ts";
+import { containerPaths } from "../base/paths.ts";
+import type { Progress } from "../base/progress.ts";
+import { type LockedContainer, mustRun } from "../container/container.ts";
+import { appendEvent } from "../container/events.ts";
+import { clearIntent, declareIntent } from "../container/intent.ts";
+import { releaseRuntime } from "../container/start.ts";
+import type { InitRecord } from "../container/status.ts";
+import { endOf } from "../container/stop.ts";
+import { saveState } from "../container/store.ts";
+import { discardCheckpoint } from "../container/suspended.ts";
+import { cgroups } from "../resources/cgroup.ts";
+import { saveTree } from "./cgroup-tree.ts";
+import { refuseUncheckable } from "./checkable.ts";
+import { askCriu, criuWords } from "./criu.ts";
+import { fixExecutables } from "./images.ts";
+import { complaintOf, keepLog } from "./log.ts";
+import { type Criu, needCriu } from "./program.ts";
+import { imagesDir, readable, saveRecord } from "./record.ts";
+import { dumpRequest } from "./request.ts";
+
+export type SuspendResult = {
+  /** Bytes of images. */
+  readonly bytes: number;
+  readonly processes: number;
+  /** Milliseconds from the freeze until everything was on disk. */
+  readonly frozen: number;
+};
+
+/** How long the end of a guest that CRIU has killed may take. */
+const END_MS = 15_000;
+
+/** Log level of CRIU: its errors and warnings, with what leads to them only when asked (BERTH_DEBUG). */
+export const logLevel = (): number => (process.env.BERTH_DEBUG === "1" ? 4 : 1);
+
+/** Suspends it. On any failure the guest goes on as before. */
+export async function suspendContainer(
+  container: LockedContainer,
+  progress: Progress,
+): Promise<SuspendResult> {
+  const { name, state } = container;
+  const status = mustRun(name);
+  if (status.state === "frozen")
+    throw new BerthError("container.frozen", `container ${name} is frozen`, `berth thaw ${name}`);
+  const criu = await needCriu();
+  await refuseUncheckable(container);
+  const end = await endOf(name, status);
+  progress.emit({ type: "step", label: "writing processes and connections" });
+  declareIntent(name, { operation: "suspend", uuid: state.uuid, storage: state.storage });
+  try {
+    const result = await dump(container, status, criu);
+    if (!(await end.wait(END_MS)))
+      throw new BerthError("checkpoint.failed", `container ${name} was written, but its init does not end`);
+    releaseRuntime(name);
+    // Killed is what CRIU did to it, not how it ended.
+    rmSync(containerPaths(name).exit, { force: true });
+    clearIntent(name);
+    appendEvent("suspend", name, { bytes: result.bytes, frozen: result.frozen });
+    return result;
+  } finally {
+    end.release();
+  }
+}
+
+async function dump(container: LockedContainer, status: InitRecord, criu: Criu): Promise<SuspendResult> {
+  const { name, state, lock } = container;
+  const images = imagesDir(name);
+  const { checkpoint, dumpLog } = containerPaths(name);
+  rmSync(checkpoint, { recursive: true, force: true });
+  mkdirSync(checkpoint, { mode: 0o700 });
+  mkdirSync(images, { mode: 0o755 });
+  const console = consoleOf(status);
+  let frozenAt = 0;
+  let result: SuspendResult = { bytes: 0, processes: 0, frozen: 0 };
+  const request = dumpRequest({
+    images,
+    pid: status.init.pid,
+    console,
+    logLevel: logLevel(),
+    leaveRunning: false,
+  });
+  const verdict = await askCriu(criuWords(criu, state.baseUid), request, lock, (point) => {
+    if (point === "network-lock") frozenAt = Date.now();
+    if (point !== "post-dump") return;
+    // Everything is written and the guest stands still: from here on it is suspended, or, if this fails, goes on.
+    const guest = cgroups().guestRoot(name);
+    editImages(images);
+    const processes = readdirSync(images).filter((file) => /^core-\d+\.img$/.test(file)).length;
+    saveRecord(name, {
+      version: 1,
+      dumped: statSync(`${images}/files.img.dumped`).mtimeMs,
+      kernel: release(),
+      criu: criu.version,
+      console,
+      processes,
+      cgroups: guest === undefined ? [] : saveTree(guest),
+    });
+    const bytes = syncFiles(images);
+    syncDir(checkpoint);
+    saveState(name, { ...state, suspended: true });
+    result = { bytes, processes, frozen: frozenAt === 0 ? 0 : Date.now() - frozenAt };
+  });
+  const log = keepLog(images, "dump.log", dumpLog);
+  if (verdict.ok) return result;
+  discardCheckpoint(name);
+  clearIntent(name);
+  const { what, cure } = complaintOf(log);
+  throw new BerthError(
+    "checkpoint.failed",
+    `container ${name} was not suspended and goes on: ${what}`,
+    `${cure === "" ? "" : `${cure}; `}CRIU's log is ${dumpLog}`,
+    new Error(verdict.words),
+  );
+}
+
+/** The console's slave as CRIU names it, looked at where the keeper has it: the guest cannot have changed that. */
+function consoleOf({ keeper }: InitRecord): string {
+  const { rdev, dev } = statSync(`/proc/${keeper.pid}/root/dev/berth/0`);
+  return `tty[${rdev.toString(16)}:${dev.toString(16)}]`;
+}
+
+/** What does not depend on when it is resumed is put right now; the timers' file waits as files.img.dumped. */
+function editImages(images: string): void {
+  const file = `${images}/files.img`;
+  const mms = readdirSync(images).filter((name) => /^mm-\d+\.img$/.test(name));
+  const { mtime } = statSync(file);
+  const fixed = fixExecutables(
+    readFileSync(file),
+    new Map(mms.map((name) => [name, readFileSync(`${images}/${name}`)])),
+  );
+  for (const [name, content] of fixed.mms) writeAtomic(`${images}/${name}`, content, readable);
+  writeAtomic(`${images}/files.img.dumped`, fixed.files, readable);
+  utimesSync(`${images}/files.img.dumped`, mtime, mtime);
+}
+
+/** Makes all files last and gives their size. */
+function syncFiles(dir: string): number {
+  let bytes = 0;
+  for (const name of readdirSync(dir)) {
+    const fd = openSync(`${dir}/${name}`, "r");
+    fsyncSync(fd);
+    closeSync(fd);
+    bytes += statSync(`${dir}/${name}`).size;
+  }
+  syncDir(dir);
+  return bytes;
+}

@@ -1,0 +1,62 @@
+/**
+ * The checkpoint of a suspended container as the rest of a container's life sees it: whether there is one, how it is
+ * thrown away, and what a suspend or resume that was cut short leaves. Making and using one is the checkpoint room's.
+ */
+import { rmSync } from "node:fs";
+import { syncDir } from "../base/files.ts";
+import { containerPaths } from "../base/paths.ts";
+import { runProgram } from "../kernel/run.ts";
+import { cgroups } from "../resources/cgroup.ts";
+import { clearIntent } from "./intent.ts";
+import { releaseRuntime } from "./start.ts";
+import { readExit, readInitRecord, statusOf } from "./status.ts";
+import { loadState, saveState } from "./store.ts";
+
+/** Forgets what the guest was doing. The state goes first: images without a word of them in it are rubbish. */
+export function discardCheckpoint(name: string): void {
+  const state = loadState(name);
+  if (state.suspended) saveState(name, { ...state, suspended: false });
+  rmSync(containerPaths(name).checkpoint, { recursive: true, force: true });
+  syncDir(containerPaths(name).dir);
+}
+
+/**
+ * A suspend that was cut short. Whoever holds the lock knows that no CRIU works on the guest any more (it dies with
+ * the process that talks to it, which holds the lock): a guest that lives goes on as if nothing had been, one that is
+ * gone waits in its checkpoint if that was complete.
+ */
+export async function settleSuspend(name: string): Promise<void> {
+  const status = statusOf(name);
+  if (status.state !== "stopped") {
+    await unlockNetwork(status.init.pid);
+    discardCheckpoint(name);
+  } else {
+    releaseRuntime(name);
+    if (!loadState(name).suspended) discardCheckpoint(name);
+  }
+  clearIntent(name);
+}
+
+/** Tables that a killed CRIU left in the guest's network namespace: they drop every packet of its connections. */
+export async function unlockNetwork(pid: number): Promise<void> {
+  const nft = (...args: readonly string[]) =>
+    runProgram(["nsenter", `--net=/proc/${pid}/ns/net`, "--", "nft", ...args], { package: "nftables" });
+  const { stdout } = await nft("list", "tables");
+  for (const [, family = "", table = ""] of stdout.matchAll(/^table (\w+) (CRIU-\d+)$/gm))
+    await nft("delete", "table", family, table);
+}
+
+/**
+ * A resume that was cut short. The keeper writes RUNDIR/init when CRIU has let the guest go: from then on the guest
+ * has gone on and the images are of the past (RUNDIR/exit: it even has ended). Without either, what was half made goes
+ * and the images stay.
+ */
+export function settleResume(name: string): void {
+  const wentOn = readInitRecord(name) !== undefined || readExit(name) !== undefined;
+  if (wentOn) discardCheckpoint(name);
+  else {
+    cgroups().kill(name);
+    releaseRuntime(name);
+  }
+  clearIntent(name);
+}

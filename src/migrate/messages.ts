@@ -1,0 +1,140 @@
+/** What two berths say to each other while a container moves. The source asks, the destination answers each once. */
+import * as v from "valibot";
+import { driverNames } from "../config/storage-drivers.ts";
+import { manifestSchema } from "../storage/archive/backup-manifest.ts";
+
+/** Changes when one side could misunderstand the other. */
+export const PROTOCOL = 1;
+
+const text = (most: number) => v.pipe(v.string(), v.maxLength(most));
+const count = v.pipe(v.number(), v.integer(), v.minValue(0));
+const id = v.pipe(v.string(), v.uuid());
+/** Bytes of a path, in base64. */
+const path = text(8192);
+
+/** What a host has that a guest may depend on. */
+export const hostSchema = v.object({
+  berth: text(64),
+  kernel: text(128),
+  architecture: text(32),
+  /** Flags of its processors, as /proc/cpuinfo has them. */
+  cpuFlags: v.pipe(v.array(text(32)), v.maxLength(1024)),
+  apparmor: v.picklist(["on", "off", "no-parser"]),
+  /** Milliseconds since 1970. */
+  clock: v.number(),
+});
+
+export type HostFacts = v.InferOutput<typeof hostSchema>;
+
+const templateSchema = v.object({
+  name: text(64),
+  distribution: text(64),
+  release: text(64),
+  arch: text(32),
+  include: v.pipe(v.array(text(256)), v.maxLength(4096)),
+  mirror: text(1024),
+  /** Bytes of its files. */
+  size: count,
+});
+
+/** Everything the destination must know to say whether it can have the container. */
+export const offerSchema = v.object({
+  type: v.literal("offer"),
+  id,
+  /** As a backup has it. */
+  manifest: manifestSchema,
+  /** config.yaml. */
+  config: text(1 << 20),
+  template: templateSchema,
+  /** Its name there, where it is another. */
+  name: v.nullable(text(255)),
+  storage: v.nullable(v.picklist(driverNames)),
+  /** Whether its processes and connections come along. */
+  live: v.boolean(),
+  /** Bytes that its volume and layers hold, as far as that is known. */
+  used: v.nullable(count),
+  /** Whether it should run after a boot of the host. */
+  shouldRun: v.boolean(),
+  host: hostSchema,
+});
+
+export type Offer = v.InferOutput<typeof offerSchema>;
+
+const quotaSchema = v.object({
+  kind: v.picklist(["user", "group"]),
+  /** In the guest. */
+  id: count,
+  bytes: v.nullable(count),
+  inodes: v.nullable(count),
+  softBytes: v.nullable(count),
+  softInodes: v.nullable(count),
+});
+
+export type UserQuota = v.InferOutput<typeof quotaSchema>;
+
+const requestSchemas = [
+  v.object({ type: v.literal("hello"), protocol: v.number() }),
+  offerSchema,
+  /** The template's tree follows. */
+  v.object({ type: v.literal("template") }),
+  /** The container is made; from here on a cut line removes it again. */
+  v.object({ type: v.literal("begin") }),
+  /** A frozen layer's tree follows; from top to bottom. */
+  v.object({ type: v.literal("layer"), index: count }),
+  /** Names that are gone from its upper directory, and directories whose attributes come anew. */
+  v.object({
+    type: v.literal("clear"),
+    gone: v.pipe(v.array(path), v.maxLength(4096)),
+    renewed: v.pipe(v.array(path), v.maxLength(4096)),
+  }),
+  /** What is new in its upper directory follows. */
+  v.object({ type: v.literal("upper") }),
+  v.object({ type: v.literal("quotas"), quotas: v.pipe(v.array(quotaSchema), v.maxLength(4096)) }),
+  /** All is there: make it last and wait for a word. */
+  v.object({ type: v.literal("prepare") }),
+  /** It is yours. */
+  v.object({ type: v.literal("commit") }),
+  /** It stays with us. */
+  v.object({ type: v.literal("abort") }),
+  /** Start what is yours now. */
+  v.object({ type: v.literal("start") }),
+  /** What is there of that migration? */
+  v.object({ type: v.literal("standing"), id }),
+  /** The word that a migration which was cut waits for. */
+  v.object({ type: v.literal("settle"), id, take: v.boolean() }),
+  /** The source has removed what it had: no note of that migration is needed any more. */
+  v.object({ type: v.literal("forget"), id }),
+] as const;
+
+export const requestSchema = v.variant("type", requestSchemas);
+
+export type Request = v.InferOutput<typeof requestSchema>;
+
+/** A reason against a migration, with what to do about it. */
+export const faultSchema = v.object({ what: text(4096), cure: text(4096) });
+
+export type Fault = v.InferOutput<typeof faultSchema>;
+
+export const answerSchema = v.variant("type", [
+  v.object({ type: v.literal("hello"), protocol: v.number(), host: hostSchema }),
+  v.object({
+    type: v.literal("terms"),
+    faults: v.array(faultSchema),
+    warnings: v.array(text(4096)),
+    name: text(255),
+    storage: v.nullable(v.picklist(driverNames)),
+    /** The template is not there. */
+    needsTemplate: v.boolean(),
+  }),
+  v.object({ type: v.literal("done") }),
+  v.object({
+    type: v.literal("standing"),
+    mark: v.picklist(["none", "receiving", "ready", "arrived"]),
+    name: v.nullable(text(255)),
+  }),
+  /** The destination gave up, and has removed what it got. */
+  v.object({ type: v.literal("failed"), message: text(65536), hint: text(65536) }),
+]);
+
+export type Answer = v.InferOutput<typeof answerSchema>;
+export type AnswerOf<T extends Answer["type"]> = Extract<Answer, { type: T }>;

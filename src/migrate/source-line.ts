@@ -1,0 +1,92 @@
+/** The source's side of the line: it asks, and each request has one answer. */
+import { BerthError } from "../base/errors.ts";
+import type { Destination } from "../container/intent.ts";
+import type { Write } from "../storage/archive/tar-writer.ts";
+import {
+  type Answer,
+  type AnswerOf,
+  answerSchema,
+  type HostFacts,
+  PROTOCOL,
+  type Request,
+} from "./messages.ts";
+import { openRemote } from "./remote.ts";
+
+export type SourceLine = AsyncDisposable & {
+  readonly host: HostFacts;
+  /** Asks and waits. Throws migrate.failed when the other side failed, or the line did (`isCut`). */
+  readonly ask: (request: Request) => Promise<void>;
+  /** The same where the answer says something. */
+  readonly askFor: <T extends Answer["type"]>(request: Request, type: T) => Promise<AnswerOf<T>>;
+  /** The same with data behind the request; gives their length. */
+  readonly askWithBulk: (request: Request, work: (write: Write) => Promise<void>) => Promise<number>;
+  /** Whether the line failed: what was last asked may have been heard or not. */
+  readonly isCut: () => boolean;
+  /** Bytes sent so far. */
+  readonly sent: () => number;
+};
+
+/** Opens the line and greets. Throws migrate.failed saying what stands in the way. */
+export async function openLine(to: Destination): Promise<SourceLine> {
+  const { channel, end } = openRemote(to);
+  let isCut = false;
+  const cut = async (error: unknown): Promise<BerthError> => {
+    isCut = true;
+    const words = (await end()).split("\n").slice(-3).join("; ");
+    const why = words === "" && error instanceof Error ? error.message : words;
+    return new BerthError(
+      "migrate.failed",
+      `the line to ${to.host} was cut${why === "" ? "" : `: ${why}`}`,
+      `see that \`berth --version\` answers there${to.rsh === null ? `: ssh ${to.host} berth --version` : ""}`,
+      error,
+    );
+  };
+  const hear = async <T extends Answer["type"]>(type: T, sending: unknown): Promise<AnswerOf<T>> => {
+    const heard = await channel.receive(answerSchema).catch(async (error: unknown) => {
+      throw await cut(sending ?? error);
+    });
+    if (heard === undefined) throw await cut(sending);
+    if (heard.type === "failed")
+      throw new BerthError("migrate.failed", `${to.host}: ${heard.message}`, heard.hint);
+    if (heard.type === type) return heard as AnswerOf<T>;
+    throw new BerthError("migrate.failed", `${to.host} answered ${heard.type} where ${type} was due`);
+  };
+  const exchange = async <T extends Answer["type"]>(
+    send: () => Promise<void>,
+    type: T,
+  ): Promise<AnswerOf<T>> => {
+    // When it no longer listens, what it said before is a better answer than that.
+    const sending = await send().then(
+      () => undefined,
+      (error: unknown) => {
+        if (error instanceof BerthError) throw error;
+        return error;
+      },
+    );
+    return await hear(type, sending);
+  };
+  const line = {
+    ask: async (request: Request) => void (await exchange(async () => await channel.send(request), "done")),
+    askFor: async <T extends Answer["type"]>(request: Request, type: T) =>
+      await exchange(async () => await channel.send(request), type),
+    askWithBulk: async (request: Request, work: (write: Write) => Promise<void>) => {
+      let length = 0;
+      await exchange(async () => {
+        await channel.send(request);
+        length = await channel.sendBulk(work);
+      }, "done");
+      return length;
+    },
+    isCut: () => isCut,
+    sent: channel.sent,
+    [Symbol.asyncDispose]: async () => void (await end()),
+  };
+  const { host, protocol } = await line.askFor({ type: "hello", protocol: PROTOCOL }, "hello");
+  if (protocol === PROTOCOL) return { ...line, host };
+  await end();
+  throw new BerthError(
+    "migrate.failed",
+    `${to.host} has berth ${host.berth}, which speaks another protocol of migration`,
+    "the same version on both sides",
+  );
+}

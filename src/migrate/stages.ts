@@ -1,0 +1,26 @@
+/** The stages of a migration as they are shown: what is being done, and how long each took. */
+import type { Progress } from "../base/progress.ts";
+
+export type Stage = { readonly stage: string; readonly milliseconds: number };
+
+export type Stages = {
+  /** Runs one stage; shows when it begins and how long it took. */
+  readonly run: <T>(stage: string, work: () => Promise<T>) => Promise<T>;
+  /** Those that are over, in order. */
+  readonly done: readonly Stage[];
+};
+
+export function watchStages({ emit }: Progress): Stages {
+  const done: Stage[] = [];
+  return {
+    done,
+    run: async (stage, work) => {
+      emit({ type: "step", label: stage });
+      const since = performance.now();
+      const result = await work();
+      const milliseconds = Math.round((performance.now() - since) * 10) / 10;
+      done.push({ stage, milliseconds });
+      return result;
+    },
+  };
+}

@@ -1,0 +1,150 @@
+/** What the destination finds against taking a container, all of it at once, each with its cure. */
+import { existsSync, statfsSync } from "node:fs";
+import { BerthError } from "../base/errors.ts";
+import { instance, poolDir } from "../base/paths.ts";
+import { formatSize } from "../base/units.ts";
+import { renameHeading } from "../config/new.ts";
+import { parseContainerConfig } from "../config/parse.ts";
+import type { ContainerConfig } from "../config/schema.ts";
+import { nameTaken, needDriver } from "../container/create.ts";
+import { checkSoftLimits, checkUserQuota } from "../container/disk-limits.ts";
+import { stateIfExists } from "../container/layers.ts";
+import { checkName, checkNumber, containerNames } from "../container/name.ts";
+import { checkAddress } from "../container/network.ts";
+import { recoverIdle } from "../container/recover.ts";
+import { formerOrBest } from "../container/restore.ts";
+import { hostConfig } from "../container/store.ts";
+import { claimAddress, releaseAddress } from "../network/addresses.ts";
+import { subnetOf } from "../network/bridge.ts";
+import { contains, formatSubnet, toNumber } from "../network/ipv4.ts";
+import { checkArchitecture } from "../storage/archive/backup-manifest.ts";
+import type { DriverName } from "../storage/driver.ts";
+import { poolRoot } from "../storage/pool-record.ts";
+import { readTemplate } from "../storage/templates.ts";
+import { hostFacts } from "./host-facts.ts";
+import type { AnswerOf, Fault, Offer } from "./messages.ts";
+
+export type Terms = AnswerOf<"terms">;
+
+/** Clocks that differ by more make logs and certificates of a guest go wrong. */
+const SKEW_MS = 2000;
+
+/** A disk is not filled to its last byte: file systems need some for themselves. */
+const SPARE = 64 << 20;
+
+/** config.yaml as the container shall have it here. */
+export const configTextOf = ({ config, manifest, name }: Offer): string =>
+  renameHeading(config, manifest.name, name ?? manifest.name);
+
+/** What this host says to an offer. Changes nothing. */
+export async function termsOf(offer: Offer): Promise<Terms> {
+  const { manifest } = offer;
+  const name = offer.name ?? manifest.name;
+  const faults: Fault[] = [];
+  const warnings: string[] = [];
+  const check = async <T>(work: () => T | Promise<T>): Promise<T | undefined> => {
+    try {
+      return await work();
+    } catch (error) {
+      if (!(error instanceof BerthError)) throw error;
+      faults.push({ what: error.message, cure: error.hint });
+      return undefined;
+    }
+  };
+  await check(() => checkArchitecture(manifest, hostFacts().architecture));
+  await check(async () => await mustBeFree(name));
+  await check(() => refuseTwin(name, manifest.uuid));
+  const storage = await check(async () => await storageFor(offer));
+  const config = await check(
+    () => parseContainerConfig(configTextOf(offer), `config.yaml of ${manifest.name}`).value,
+  );
+  if (config !== undefined) {
+    await check(() => checkNumber(name, config.ctid));
+    await check(() => checkSoftLimits(name, config));
+    if (storage !== undefined) await check(async () => await checkUserQuota(config, storage));
+    await check(() => checkNetwork(config, offer, warnings));
+  }
+  const needsTemplate = readTemplate(manifest.template.digest) === undefined;
+  await check(() => mustHaveRoom(offer, needsTemplate, storage));
+  warnings.push(...warningsOf(offer, storage));
+  return { type: "terms", faults, warnings, name, storage: storage ?? null, needsTemplate };
+}
+
+/** A creation that was cut short is undone first. */
+async function mustBeFree(name: string): Promise<void> {
+  checkName(name);
+  await recoverIdle(containerNames().filter((one) => one === name));
+  if (containerNames().includes(name)) throw nameTaken(name);
+}
+
+function refuseTwin(name: string, uuid: string): void {
+  const twin = containerNames().find((one) => one !== name && stateIfExists(one)?.uuid === uuid);
+  if (twin !== undefined)
+    throw new BerthError(
+      "container.exists",
+      `it is there already, as ${twin}`,
+      `there: \`berth rm ${twin}\`, if that one is not needed`,
+    );
+}
+
+async function storageFor({ storage, manifest }: Offer): Promise<DriverName> {
+  const chosen = storage ?? hostConfig().storage ?? (await formerOrBest(manifest.storage));
+  await needDriver(chosen);
+  return chosen;
+}
+
+/** An address of its own choice must be free; one that was given to it changes where this host's network is another. */
+function checkNetwork(config: ContainerConfig, { manifest, live }: Offer, warnings: string[]): void {
+  const { uuid } = manifest;
+  if (config.network.mode === "none") return;
+  if (config.network.address !== "auto") {
+    checkAddress(config, { uuid, address: null });
+    return;
+  }
+  const subnet = subnetOf(hostConfig());
+  const address = manifest.address?.split("/")[0] ?? "";
+  if (contains(subnet, toNumber(address))) {
+    releaseAddress(claimAddress(address, uuid, subnet), uuid);
+    return;
+  }
+  const what = `its address ${address} is not in the network of that host's guests, ${formatSubnet(subnet)}`;
+  if (live)
+    throw new BerthError(
+      "network.failed",
+      what,
+      "give both hosts the same network: {subnet: ...} in berth.yaml",
+    );
+  warnings.push(`${what}: it gets another one`);
+}
+
+function mustHaveRoom(
+  { used, template }: Offer,
+  needsTemplate: boolean,
+  storage: DriverName | undefined,
+): void {
+  const pool = storage === undefined ? [] : [poolRoot(storage)];
+  const place = [...pool, poolDir(), instance.lib].find((path) => existsSync(path)) ?? "/";
+  const { bavail, bsize } = statfsSync(place);
+  const needed = (used ?? 0) + (needsTemplate ? template.size : 0) + SPARE;
+  if (needed <= bavail * bsize) return;
+  throw new BerthError(
+    "host.no-space",
+    `it needs ${formatSize(needed)}, and ${place} has ${formatSize(bavail * bsize)} free`,
+    "free some space there",
+  );
+}
+
+function warningsOf({ host, manifest }: Offer, storage: DriverName | undefined): string[] {
+  const here = hostFacts();
+  const skew = Math.round(Math.abs(here.clock - host.clock));
+  return [
+    ...(skew > SKEW_MS ? [`the clocks of the two hosts differ by ${(skew / 1000).toFixed(1)} s`] : []),
+    ...(host.apparmor === "on" && here.apparmor !== "on"
+      ? ["that host does not confine guests by AppArmor, as this one does"]
+      : []),
+    ...(manifest.privileged ? ["it is privileged: root in it will be root on that host"] : []),
+    ...(storage === "plain" && manifest.storage !== "plain"
+      ? ["storage driver plain of that host keeps no disk limit"]
+      : []),
+  ];
+}
