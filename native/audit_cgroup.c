@@ -100,17 +100,43 @@ static struct result join_top(const struct hierarchy *h)
 	return st.st_ino == 1 ? open_below("", "cgroup.procs") : blocked(0, "its own root is the highest it sees");
 }
 
+/* Whether a file holds a number: "max" and -1 are none, and v1 calls none a number near 2^63. */
+static bool is_limit(const char *dir, const char *name)
+{
+	char path[PATH_SIZE * 2], text[32] = "";
+	snprintf(path, sizeof path, "%s%s/%s", scratch(), dir, name);
+	FILE *f = fopen(path, "re");
+	bool read = f && fgets(text, sizeof text, f);
+	if (f)
+		fclose(f);
+	return read && text[0] >= '0' && text[0] <= '9' && strtoull(text, NULL, 10) < 1ULL << 60;
+}
+
+static struct result raise_in(const char *dir)
+{
+	static const char *const files[] = {"memory.max", "memory.limit_in_bytes", "pids.max", "cpu.max", "cpu.cfs_quota_us"};
+	struct result r = blocked(ENOENT, "");
+	for (size_t i = 0; i < sizeof files / sizeof files[0] && !r.through; i++)
+		if (is_limit(dir, files[i]))
+			r = open_below(dir, files[i]);
+	return r;
+}
+
+/* Its own cgroup and all above that it sees; from the host, that of the audit's own guest. */
 static struct result raise_limit(const struct hierarchy *h)
 {
-	static const char *const files[] = {"memory.max",  "memory.limit_in_bytes", "pids.max",	     "cpu.max",
-					    "cpu.cfs_quota_us", "cpu.weight",	    "memory.high"};
-	struct result r = blocked(ENOENT, "");
-	for (size_t i = 0; i < sizeof files / sizeof files[0] && !r.through; i++) {
-		struct result next = open_below(strcmp(h->path, "/") == 0 ? "" : h->path, files[i]);
-		if (next.through || next.err != ENOENT)
-			r = next;
+	char dir[PATH_SIZE];
+	const char *limited = fact("cgroup");
+	struct result r = limited ? raise_in(limited) : blocked(ENOENT, "");
+	snprintf(dir, sizeof dir, "%s", strcmp(h->path, "/") == 0 || strstr(h->path, "/..") ? "" : h->path);
+	while (r.err == ENOENT && !r.through) {
+		r = raise_in(dir);
+		char *last = strrchr(dir, '/');
+		if (!last)
+			break;
+		*last = '\0';
 	}
-	return r;
+	return r.err == ENOENT ? blocked(0, "no limit in all that it sees") : r;
 }
 
 static struct result allow_devices(const struct hierarchy *h)

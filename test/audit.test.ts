@@ -143,14 +143,17 @@ test.skipIf(!underApparmor)("without a user namespace AppArmor holds what it kno
 });
 
 test("a privileged guest is red, and says so", async () => {
-  await world.ok("create", "root", "-t", "busybox", "--privileged", "--start", "--network", "none");
-  const result = await audit(world, "root", "core-pattern", "mount-disk", "dmesg", "dev-kmsg", "self-exe");
+  const limits = ["--memory", "64M", "--pids", "100"];
+  await world.ok("create", "root", "-t", "busybox", "--privileged", ...limits, "--start", "--network", "none");
+  const ids = ["core-pattern", "mount-disk", "dmesg", "dev-kmsg", "self-exe", "cgroup-limits"];
+  const result = await audit(world, "root", ...ids);
   expect(byId(result)).toEqual({
     "core-pattern": underApparmor ? "blocked" : "through",
     "mount-disk": "through",
     dmesg: "blocked",
     "dev-kmsg": "blocked",
     "self-exe": "blocked",
+    "cgroup-limits": "blocked",
   });
   expect(result).toMatchObject({ privileged: true, contained: false, code: 1 });
   const { stdout } = await world.berth("audit", "root", "--only", "dmesg");

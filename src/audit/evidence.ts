@@ -34,7 +34,7 @@ export async function controls(
   facts: Facts,
   progress: Progress,
 ): Promise<Pick<Evidence, "host" | "none">> {
-  const guest = await startGuest(laboratory, { limits: noLimits, change: withoutDeviceRules });
+  const guest = await startGuest(laboratory, { limits: smallLimits, change: withoutDeviceRules });
   try {
     return await controlsBeside(guest, wanted, facts, progress);
   } finally {

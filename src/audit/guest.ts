@@ -32,6 +32,7 @@ import { networkRecords } from "../network/records.ts";
 import { cgroups } from "../resources/cgroup.ts";
 import type { Limits } from "../resources/limits.ts";
 import { rootRecords } from "../storage/overlay.ts";
+import type { Facts } from "./attacker.ts";
 
 /** No container can have such a name. The id range is claimed by it too. */
 const OWN = "_audit";
@@ -44,6 +45,9 @@ export const auditDir = (): string => `${instance.lib}/audit`;
 
 /** Where the canary's file and the traps' targets lie: everybody may search it, as far as the host is concerned. */
 export const canaryDir = (): string => `${auditDir()}/canary`;
+
+/** What attempts need to know of the audit's own guest: where its limits are. */
+export const ownFacts = (): Facts => [`cgroup=${cgroups().path(OWN)}`];
 
 /** Limits of a guest in which nothing is used up. */
 export const noLimits: Limits = {
@@ -137,7 +141,7 @@ export async function startGuest(laboratory: Laboratory, options: GuestOptions):
     consoleLogSize: 0,
     eventsFile: `${auditDir()}/events.jsonl`,
     rebootCommand: ["/bin/false"],
-    cgroupRecords: cgroups().startRecords(OWN, deviceRules),
+    cgroupRecords: cgroups().startRecords(OWN, deviceRules, config.privileged),
     rootRecords: rootRecords({
       volume: { id: OWN, storage: "plain" },
       layers: [],
@@ -150,7 +154,7 @@ export async function startGuest(laboratory: Laboratory, options: GuestOptions):
     files: identityFiles(OWN, ownConfig(config), ownState(laboratory), hostConfig()),
     trace: false,
   });
-  const attach = attachPlan({ ...shared, cgroupRecords: cgroups().attachRecords(OWN) });
+  const attach = attachPlan({ ...shared, cgroupRecords: cgroups().attachRecords(OWN, config.privileged) });
   makeDirs(scratchDir);
   mkdirSync(paths.run, { recursive: true, mode: 0o700 });
   cgroups().prepare(OWN, options.limits, deviceRules, baseUid);

@@ -149,7 +149,7 @@ export function plans(
     consoleLogSize: CONSOLE_LOG_SIZE,
     eventsFile: eventsPath(),
     rebootCommand: [...ownCommand(), "start", "--by-keeper", name],
-    cgroupRecords: cgroups().startRecords(name, deviceRules),
+    cgroupRecords: cgroups().startRecords(name, deviceRules, config.privileged),
     rootRecords: rootRecordsOf({ config, state }),
     volumeRecords,
     mounts,
@@ -169,7 +169,7 @@ export function plans(
     ),
     trace: tracing,
   });
-  const attach = attachPlan({ ...shared, cgroupRecords: cgroups().attachRecords(name) });
+  const attach = attachPlan({ ...shared, cgroupRecords: cgroups().attachRecords(name, config.privileged) });
   return { start, attach, identity };
 }
 

@@ -1,6 +1,8 @@
 /**
  * cgroup v1 and hybrid: a directory per controller's hierarchy. The guest sees none of them: where a v2 hierarchy
  * exists beside them (hybrid) it is the guest's own root, and without one the guest has no cgroup file system.
+ * A privileged guest can mount all of them and owns their files: its root lies one level below its limits, as on v2. Others
+ * are held by ownership, and are spared a dozen directories.
  */
 import { existsSync } from "node:fs";
 import { BerthError, errnoOf } from "../base/errors.ts";
@@ -23,6 +25,13 @@ import {
 } from "./tree.ts";
 import { delegate } from "./v2.ts";
 
+/** v1 counts a kill in the victim's own cgroup, which is a privileged guest's below ours. */
+function oomKills(dir: string | undefined): number | undefined {
+  const killsIn = (path: string) => readKeyed(`${path}/memory.oom_control`, "oom_kill");
+  const kills = dir === undefined ? undefined : killsIn(dir);
+  return kills === undefined ? undefined : kills + (killsIn(`${dir}/guest`) ?? 0);
+}
+
 export function v1Driver(layout: CgroupLayout, parent: string): CgroupDriver {
   const mountOf = (controller: string): string | undefined =>
     layout.v1.find(({ controllers }) => controllers.includes(controller))?.mount;
@@ -36,6 +45,9 @@ export function v1Driver(layout: CgroupLayout, parent: string): CgroupDriver {
     ...layout.v1.map(({ mount }) => `${mount}/${parent}/${name}`),
     ...(layout.v2 === undefined ? [] : [`${layout.v2}/${parent}/${name}`]),
   ];
+
+  const ownDirs = (name: string, privileged: boolean): string[] =>
+    layout.v1.map(({ mount }) => `${mount}/${parent}/${name}${privileged ? "/guest" : ""}`);
 
   const prepareTop = (): void => {
     if (allDirs(KEEPERS).every((path) => existsSync(path))) return;
@@ -110,6 +122,7 @@ export function v1Driver(layout: CgroupLayout, parent: string): CgroupDriver {
         writeCgroup(`${devicesDir}/devices.deny`, "a");
         for (const line of v1DeviceLines(devices)) writeCgroup(`${devicesDir}/devices.allow`, line);
       }
+      if (baseUid === 0) ownDirs(name, true).forEach(makeCgroup);
       const guest = v2Dir(name);
       if (guest !== undefined) {
         boundTree(guest);
@@ -125,6 +138,7 @@ export function v1Driver(layout: CgroupLayout, parent: string): CgroupDriver {
       const v2 = v2Dir(name);
       if (v2 !== undefined) killCgroup(v2);
     },
+    path: (name) => `/${parent}/${name}`,
     guestRoot: (name) => (layout.v2 === undefined ? undefined : `${v2Dir(name)}/guest`),
     usage: (name) => {
       const memory = readNumber(`${dir("memory", name)}/memory.usage_in_bytes`);
@@ -135,7 +149,7 @@ export function v1Driver(layout: CgroupLayout, parent: string): CgroupDriver {
         swap: memory === undefined || both === undefined ? undefined : Math.max(0, both - memory),
         cpuSeconds: nanos === undefined ? undefined : nanos / 1e9,
         pids: readNumber(`${dir("pids", name)}/pids.current`),
-        oomKills: readKeyed(`${dir("memory", name)}/memory.oom_control`, "oom_kill"),
+        oomKills: oomKills(dir("memory", name)),
       };
     },
     setFrozen: (name, frozen) => {
@@ -160,9 +174,9 @@ export function v1Driver(layout: CgroupLayout, parent: string): CgroupDriver {
       if (list !== undefined) return !list.split("\n").includes("a *:* rwm");
       return (devicePrograms(v2Dir(name) ?? "") ?? 0) > 0;
     },
-    startRecords: (name, devices) => [
+    startRecords: (name, devices, privileged) => [
       ...deviceRecords(name, devices),
-      ...layout.v1.map(({ mount }) => ["cgroupJoin", "v1", `${mount}/${parent}/${name}`] as const),
+      ...ownDirs(name, privileged).map((path) => ["cgroupJoin", "v1", path] as const),
       ...(layout.v2 === undefined
         ? []
         : [["cgroupJoin", "v2", `${layout.v2}/${parent}/${name}/guest`] as const]),
@@ -175,8 +189,8 @@ export function v1Driver(layout: CgroupLayout, parent: string): CgroupDriver {
         ? []
         : [["oomEvents", "v1", `${dir("memory", name)}/memory.oom_control`] as const]),
     ],
-    attachRecords: (name) => [
-      ...layout.v1.map(({ mount }) => ["cgroupJoin", "v1", `${mount}/${parent}/${name}`] as const),
+    attachRecords: (name, privileged) => [
+      ...ownDirs(name, privileged).map((path) => ["cgroupJoin", "v1", path] as const),
       ...(layout.v2 === undefined
         ? []
         : [["cgroupLikeInit", layout.v2, `/${parent}/${name}/guest`] as const]),

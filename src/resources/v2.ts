@@ -67,6 +67,7 @@ export function v2Driver(layout: CgroupLayout & { v2: string }, parent: string):
     update: (name, limits) => write(name, v2Writes(limits)),
     remove: (name) => removeCgroup(dir(name)),
     kill: (name) => killCgroup(dir(name)),
+    path: (name) => `/${parent}/${name}`,
     guestRoot: (name) => `${dir(name)}/guest`,
     usage: (name) => {
       const micros = readKeyed(`${dir(name)}/cpu.stat`, "usage_usec");
