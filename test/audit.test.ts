@@ -144,7 +144,17 @@ test.skipIf(!underApparmor)("without a user namespace AppArmor holds what it kno
 
 test("a privileged guest is red, and says so", async () => {
   const limits = ["--memory", "64M", "--pids", "100"];
-  await world.ok("create", "root", "-t", "busybox", "--privileged", ...limits, "--start", "--network", "none");
+  await world.ok(
+    "create",
+    "root",
+    "-t",
+    "busybox",
+    "--privileged",
+    ...limits,
+    "--start",
+    "--network",
+    "none",
+  );
   const ids = ["core-pattern", "mount-disk", "dmesg", "dev-kmsg", "self-exe", "cgroup-limits"];
   const result = await audit(world, "root", ...ids);
   expect(byId(result)).toEqual({

@@ -1,6 +1,7 @@
 /** What a default guest cannot do; the audit will attack in full, these hold the foundation's promises. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { existsSync, readFileSync } from "node:fs";
+import { cgroupLayout } from "../src/resources/layout.ts";
 import { type Info, newWorld, until, type World } from "./support/world.ts";
 
 let world: World;
@@ -188,8 +189,17 @@ test("a guest that floods its console is read slowly, and keeps nobody busy", as
   const most = (2 + (Date.now() - since) / 1000) * MiB;
   expect(bytesRead() - before).toBeGreaterThan(MiB / 2);
   expect(bytesRead() - before).toBeLessThan(most);
+  expect(keepersQuota()).toBe("100000");
   await world.ok("rm", "--force", "flood");
 });
+
+/** Microseconds of each tenth of a second that all keepers have together: one processor. */
+function keepersQuota(): string | undefined {
+  const { v1, v2 } = cgroupLayout();
+  const cpu = v1.find(({ controllers }) => controllers.includes("cpu"))?.mount;
+  const file = cpu === undefined ? "cpu.max" : "cpu.cfs_quota_us";
+  return readFileSync(`${cpu ?? v2}/${world.at.cgroup}/_keepers/${file}`, "utf8").split(/\s/)[0];
+}
 
 describe("what holds a guest, and what it was refused", () => {
   type Shown = { readonly layers: readonly { readonly layer: string; readonly verdict: string }[] };

@@ -2,9 +2,9 @@
 import type { Progress } from "../base/progress.ts";
 import { usesApparmor } from "../container/start.ts";
 import { cgroupLayout } from "../resources/layout.ts";
-import type { Limits } from "../resources/limits.ts";
+import { type Limits, noLimits } from "../resources/limits.ts";
 import { type Attempt, attackFromHost, attackInGuest, type Facts, type Run } from "./attacker.ts";
-import { auditDir, type Laboratory, noLimits, type OwnGuest, startGuest, stopGuest } from "./guest.ts";
+import { auditDir, type Laboratory, type OwnGuest, startGuest, stopGuest } from "./guest.ts";
 import { type Layer, layersOf, withLayers, withoutDeviceRules, withoutHierarchy } from "./layers.ts";
 import { type Evidence, isReal } from "./verdict.ts";
 

@@ -49,15 +49,6 @@ export const canaryDir = (): string => `${auditDir()}/canary`;
 /** What attempts need to know of the audit's own guest: where its limits are. */
 export const ownFacts = (): Facts => [`cgroup=${cgroups().path(OWN)}`];
 
-/** Limits of a guest in which nothing is used up. */
-export const noLimits: Limits = {
-  memory: undefined,
-  swap: undefined,
-  cpus: undefined,
-  cpuWeight: undefined,
-  pids: undefined,
-};
-
 export type Laboratory = {
   readonly config: ContainerConfig;
   readonly baseUid: number;

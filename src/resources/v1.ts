@@ -11,7 +11,7 @@ import type { PlanRecord } from "../kernel/plan.ts";
 import { type DeviceRule, deviceProgram, v1DeviceLines } from "./devices.ts";
 import type { CgroupDriver } from "./driver.ts";
 import type { CgroupLayout } from "./layout.ts";
-import { type CgroupWrite, type Limits, v1Writes } from "./limits.ts";
+import { type CgroupWrite, keeperLimits, type Limits, v1Writes } from "./limits.ts";
 import {
   boundTree,
   KEEPERS,
@@ -69,6 +69,7 @@ export function v1Driver(layout: CgroupLayout, parent: string): CgroupDriver {
       makeCgroup(`${layout.v2}/${parent}`);
       makeCgroup(`${layout.v2}/${parent}/${KEEPERS}`);
     }
+    writeLimits(KEEPERS, keeperLimits);
   };
 
   const write = (name: string, { controller, file, value, optional }: CgroupWrite): void => {
