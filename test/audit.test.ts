@@ -1,8 +1,9 @@
 /** `berth audit`: green on a default guest, red on opened ones, one layer at a time. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { existsSync } from "node:fs";
+import { accessSync, existsSync, constants as fileConstants } from "node:fs";
 import { constants } from "node:os";
 import type { Op } from "../src/kernel/plan.ts";
+import { cgroupLayout } from "../src/resources/layout.ts";
 import { type Audit, audit, byId, withoutLayer } from "./support/audit.ts";
 import { berthBinary, leftovers, newWorld, until, type World } from "./support/world.ts";
 
@@ -18,6 +19,16 @@ const underApparmor = existsSync("/sys/kernel/security/apparmor/.replace");
 const apparmor = underApparmor ? ["AppArmor"] : [];
 
 const { ENOENT, ENOSYS, ENODEV, ENXIO, EOPNOTSUPP, EPERM, EACCES } = constants.errno;
+/** Not where the programs lie on a read-only file system. */
+function writable(path: string): boolean {
+  try {
+    accessSync(path, fileConstants.W_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 /** How a host answers that has no such thing; and a root that lacks CAP_SYS_RESOURCE or may not open its disk. */
 const absentErrnos = new Set([0, ENOENT, ENOSYS, ENODEV, ENXIO, EOPNOTSUPP, EPERM, EACCES]);
 
@@ -155,15 +166,17 @@ test("a privileged guest is red, and says so", async () => {
     "--network",
     "none",
   );
-  const ids = ["core-pattern", "mount-disk", "dmesg", "dev-kmsg", "self-exe", "cgroup-limits"];
+  const ids = ["core-pattern", "mount-disk", "dmesg", "dev-kmsg", "self-exe", "cgroup-limits", "cgroup-devices"];
   const result = await audit(world, "root", ...ids);
+  const devicesOnV1 = cgroupLayout().v1.some(({ controllers }) => controllers.includes("devices"));
   expect(byId(result)).toEqual({
     "core-pattern": underApparmor ? "blocked" : "through",
     "mount-disk": "through",
     dmesg: "blocked",
     "dev-kmsg": "blocked",
-    "self-exe": "blocked",
+    "self-exe": writable(berthBinary) ? "blocked" : "absent",
     "cgroup-limits": "blocked",
+    "cgroup-devices": devicesOnV1 ? "blocked" : "absent",
   });
   expect(result).toMatchObject({ privileged: true, contained: false, code: 1 });
   const { stdout } = await world.berth("audit", "root", "--only", "dmesg");
