@@ -166,7 +166,15 @@ test("a privileged guest is red, and says so", async () => {
     "--network",
     "none",
   );
-  const ids = ["core-pattern", "mount-disk", "dmesg", "dev-kmsg", "self-exe", "cgroup-limits", "cgroup-devices"];
+  const ids = [
+    "core-pattern",
+    "mount-disk",
+    "dmesg",
+    "dev-kmsg",
+    "self-exe",
+    "cgroup-limits",
+    "cgroup-devices",
+  ];
   const result = await audit(world, "root", ...ids);
   const devicesOnV1 = cgroupLayout().v1.some(({ controllers }) => controllers.includes("devices"));
   expect(byId(result)).toEqual({
