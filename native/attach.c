@@ -91,6 +91,19 @@ static int parse_options(struct attach *a, int argc, char **argv)
 	return 0;
 }
 
+/* A process's command line is everybody's to read, in the guest too until the command's exec: no secret stays in it. */
+static int hide_env(struct attach *a)
+{
+	for (size_t i = 0; i < a->env_count; i++) {
+		char *said = a->env[i];
+		a->env[i] = strdup(said);
+		if (!a->env[i])
+			return fail("environment", "memory");
+		explicit_bzero(said, strlen(said));
+	}
+	return 0;
+}
+
 /* --- standard input and output --- */
 
 static bool is_plain_source(dev_t dev)
@@ -304,6 +317,8 @@ static int prepare(struct attach *a, int argc, char **argv)
 	if (find_init(a, rundir) < 0 || read_plan(a, rundir) < 0)
 		return -1;
 	if (!(a->namespaces & CLONE_NEWUSER) && self_copy((const int[]){a->status_fd, a->script}, argc, argv) < 0)
+		return -1;
+	if (hide_env(a) < 0)
 		return -1;
 	if (a->script >= 0 && attach_script(a) < 0)
 		return -1;
