@@ -94,12 +94,19 @@ static int parse_options(struct attach *a, int argc, char **argv)
 /* A process's command line is everybody's to read, in the guest too until the command's exec: no secret stays in it. */
 static int hide_env(struct attach *a)
 {
+	size_t size = 0;
+	for (size_t i = 0; i < a->env_count; i++)
+		size += strlen(a->env[i]) + 1;
+	a->hidden = malloc(size + 1);
+	if (!a->hidden)
+		return fail("environment", "memory");
+	char *at = a->hidden;
 	for (size_t i = 0; i < a->env_count; i++) {
 		char *said = a->env[i];
-		a->env[i] = strdup(said);
-		if (!a->env[i])
-			return fail("environment", "memory");
-		explicit_bzero(said, strlen(said));
+		size_t len = strlen(said) + 1;
+		a->env[i] = memcpy(at, said, len);
+		explicit_bzero(said, len);
+		at += len;
 	}
 	return 0;
 }
