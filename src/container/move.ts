@@ -3,7 +3,7 @@ import { BerthError } from "../base/errors.ts";
 import { orInterrupted, type Progress } from "../base/progress.ts";
 import { formatSize } from "../base/units.ts";
 import { openTreeCopy } from "../kernel/tree-tool.ts";
-import type { DriverName, Layer } from "../storage/driver.ts";
+import type { DriverName, Layer, VolumeLimits } from "../storage/driver.ts";
 import { storageDriver } from "../storage/drivers.ts";
 import { freeBytes } from "../storage/volume-space.ts";
 import { copyUpAliasesOf } from "./aliases.ts";
@@ -90,7 +90,7 @@ async function copyLayer(
   progress.signal.throwIfAborted();
   progress.emit({ type: "step", label: `copying layer ${from.id}` });
   const target = storageDriver(to.storage);
-  await target.create(to.id, diskLimits(container.config));
+  await target.create(to.id, layerLimits(container, from));
   await storageDriver(from.storage).withVolume(
     from.id,
     async (source) => await target.withVolume(to.id, async (dir) => await copyTree(source, dir, progress)),
@@ -98,6 +98,25 @@ async function copyLayer(
   );
   await target.seal(to.id);
 }
+
+/** A layer may hold more than its container may now: it was frozen under other limits. */
+function layerLimits({ config }: LockedContainer, { id, storage }: Layer): VolumeLimits {
+  const limits = diskLimits(config);
+  const { bytes, inodes, usedBytes, usedInodes } = storageDriver(storage).usage(id);
+  return {
+    ...limits,
+    bytes: atLeast(limits.bytes, bytes ?? withSlack(usedBytes)),
+    inodes: atLeast(limits.inodes, inodes ?? withSlack(usedInodes)),
+  };
+}
+
+/** A quarter more: file systems count differently. */
+const withSlack = (used: number | undefined): number | undefined =>
+  used === undefined ? undefined : Math.ceil(used * 1.25);
+
+/** An absent limit is none. */
+const atLeast = (limit: number | undefined, needed: number | undefined): number | undefined =>
+  limit === undefined || needed === undefined ? limit : Math.max(limit, needed);
 
 async function copyVolume(container: LockedContainer, to: DriverName, progress: Progress): Promise<void> {
   const { name, state } = container;
