@@ -5,7 +5,7 @@ import { formatSize } from "../base/units.ts";
 import { openTreeCopy } from "../kernel/tree-tool.ts";
 import type { DriverName, Layer, VolumeLimits } from "../storage/driver.ts";
 import { storageDriver } from "../storage/drivers.ts";
-import { freeBytes } from "../storage/volume-space.ts";
+import { allocatedBytes, freeBytes } from "../storage/volume-space.ts";
 import { copyUpAliasesOf } from "./aliases.ts";
 import { type LockedContainer, mustBeIdle } from "./container.ts";
 import { checkUserQuota, diskLimits } from "./disk-limits.ts";
@@ -15,6 +15,9 @@ import { newLayerId } from "./layers.ts";
 import { listSnapshots } from "./snapshots.ts";
 import { loadState, saveState } from "./store.ts";
 import { carryUserLimits } from "./user-limits.ts";
+
+/** File systems count differently: what fills one may take more of another. */
+const SLACK = 1.25;
 
 /** Copies everything, then changes over; the old volume goes at the end. A failure leaves the container where it was. */
 export async function moveContainer(
@@ -90,7 +93,7 @@ async function copyLayer(
   progress.signal.throwIfAborted();
   progress.emit({ type: "step", label: `copying layer ${from.id}` });
   const target = storageDriver(to.storage);
-  await target.create(to.id, layerLimits(container, from));
+  await target.create(to.id, await layerLimits(container, from));
   await storageDriver(from.storage).withVolume(
     from.id,
     async (source) => await target.withVolume(to.id, async (dir) => await copyTree(source, dir, progress)),
@@ -100,19 +103,12 @@ async function copyLayer(
 }
 
 /** A layer may hold more than its container may now: it was frozen under other limits. */
-function layerLimits({ config }: LockedContainer, { id, storage }: Layer): VolumeLimits {
+async function layerLimits({ config }: LockedContainer, { id, storage }: Layer): Promise<VolumeLimits> {
   const limits = diskLimits(config);
-  const { bytes, inodes, usedBytes, usedInodes } = storageDriver(storage).usage(id);
-  return {
-    ...limits,
-    bytes: atLeast(limits.bytes, bytes ?? withSlack(usedBytes)),
-    inodes: atLeast(limits.inodes, inodes ?? withSlack(usedInodes)),
-  };
+  const { bytes, inodes } = storageDriver(storage).usage(id);
+  const held = bytes ?? Math.ceil((await allocatedBytes(storage, [id])) * SLACK);
+  return { ...limits, bytes: atLeast(limits.bytes, held), inodes: atLeast(limits.inodes, inodes) };
 }
-
-/** A quarter more: file systems count differently. */
-const withSlack = (used: number | undefined): number | undefined =>
-  used === undefined ? undefined : Math.ceil(used * 1.25);
 
 /** An absent limit is none. */
 const atLeast = (limit: number | undefined, needed: number | undefined): number | undefined =>
