@@ -173,7 +173,7 @@ describe("the host lacks something", () => {
   test("not root", async () => {
     // The binary must be where an ordinary user can reach it.
     mkdirSync(`${world.root}/bin`);
-    copyFileSync(berthBinary, `${world.root}/bin/berth`);
+    for (const part of ["", "-cli"]) copyFileSync(`${berthBinary}${part}`, `${world.root}/bin/berth${part}`);
     chmodSync(world.root, 0o755);
     const { code, stderr } = await run(
       [
@@ -269,7 +269,7 @@ describe("what must never happen twice or by mistake", () => {
   });
   test("who waited for a container that another command removed is told so", async () => {
     await world.ok("create", "gone", "-t", "busybox", "--network", "none");
-    const holder = Bun.spawn(["flock", `${world.at.run}/.lock/gone`, "sleep", "1"]);
+    const holder = Bun.spawn(["flock", `${world.at.run}/.lock/gone`, "sleep", "2"]);
     await Bun.sleep(300);
     const remove = world.berth("rm", "gone");
     await Bun.sleep(300);
