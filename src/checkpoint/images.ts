@@ -142,3 +142,24 @@ function readable(file: Field[], id: bigint): Uint8Array {
   const twin = encode(withNumbers(reg, { [REG_ID]: id, [REG_FLAGS]: flags }));
   return encode(withBytes(withNumbers(file, { [FILE_ID]: id }), FILE_REG, twin));
 }
+
+// images/userns.proto: userns_entry { 1 uid_map, 2 gid_map }, each uid_gid_extent { 1 first, 2 lower_first, 3 count }.
+const MAPS = [1, 2];
+const LOWER_FIRST = 2;
+
+/** userns.img with another first id of the host. */
+export function moveIds(file: Uint8Array, baseUid: number): Uint8Array {
+  const { header, entries } = readImage(file);
+  return writeImage(
+    header,
+    entries.map((entry) =>
+      encode(
+        decode(entry).map((field) =>
+          MAPS.includes(field.number) && field.type === "bytes"
+            ? { ...field, value: encode(withNumbers(decode(field.value), { [LOWER_FIRST]: baseUid })) }
+            : field,
+        ),
+      ),
+    ),
+  );
+}

@@ -19,6 +19,7 @@ import { must } from "../storage/program.ts";
 import type { Channel } from "./channel.ts";
 import { hostFacts } from "./host-facts.ts";
 import { type Answer, type Offer, PROTOCOL, type Request, requestSchema } from "./messages.ts";
+import { receiveProcesses, reviveOr } from "./live-receive.ts";
 import { settleHere, standingHere } from "./standing.ts";
 import { receiveTemplate } from "./template-receive.ts";
 import { configTextOf, type Terms, termsOf } from "./terms.ts";
@@ -162,6 +163,9 @@ async function receive(line: Line, begun: LockedContainer, offer: Offer): Promis
           })),
         );
         break;
+      case "processes":
+        await receiveProcesses(line.bulk(), container, request.record, offer);
+        break;
       case "prepare":
         await upper(async (root) => {
           await must("storage.failed", `cannot write ${root} to disk`, "sync", ["-f", "--", root]);
@@ -214,10 +218,15 @@ async function waitForWord(
   mustFit(container, name, `give it more before it moves: \`berth set ${name} --disk SIZE\``);
   declareIntent(name, intent);
   await line.done();
-  const word = await line.next();
+  let word = await line.next();
+  if (word?.type === "revive") {
+    await reviveOr(container, () => declareIntent(name, { operation: "create", uuid, storage, layers }));
+    await line.done();
+    word = await line.next();
+  }
   if (word?.type === "commit") {
     noteArrival(offer.id, name);
-    finishArrival(name, intent);
+    await finishArrival(name, intent);
     return "commit";
   }
   if (word?.type !== "abort")

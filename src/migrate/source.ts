@@ -4,6 +4,9 @@
  */
 import { asBerthError, BerthError } from "../base/errors.ts";
 import { orInterrupted, type Progress } from "../base/progress.ts";
+import { type CheckpointRecord, imagesDir } from "../checkpoint/record.ts";
+import { resumeContainer } from "../checkpoint/resume.ts";
+import { writeDown } from "../checkpoint/suspend.ts";
 import { copyUpAliasesOf, withLayerTrees } from "../container/aliases.ts";
 import { type LockedContainer, withContainer } from "../container/container.ts";
 import { type Destination, declareIntent, type IntentOf } from "../container/intent.ts";
@@ -12,20 +15,21 @@ import { leave, stay } from "../container/recover.ts";
 import { startContainer } from "../container/start.ts";
 import { statusOf } from "../container/status.ts";
 import { stopContainer } from "../container/stop.ts";
+import { loadState, saveState } from "../container/store.ts";
 import { userLimitsOf } from "../container/user-limits.ts";
-import { nothingWritten, writeGuestTree } from "../storage/archive/backup-writer.ts";
+import { nothingWritten, type Written, writeGuestTree } from "../storage/archive/backup-writer.ts";
 import { endOfArchive } from "../storage/archive/tar-block.ts";
 import { writeTree } from "../storage/archive/tar-writer.ts";
 import type { DriverName } from "../storage/driver.ts";
 import { storageDriver } from "../storage/drivers.ts";
 import { readTemplate } from "../storage/templates.ts";
 import type { Fault, Offer } from "./messages.ts";
-import { makeOffer, sourceFaults } from "./offer.ts";
-import { askAgain } from "./resolve.ts";
+import { liveFaults, makeOffer, sourceFaults } from "./offer.ts";
+import { askAgain, tellThat } from "./resolve.ts";
 import { openLine, type SourceLine } from "./source-line.ts";
 import { type Stage, type Stages, watchStages } from "./stages.ts";
 import type { Terms } from "./terms.ts";
-import { nothingSent, sendPass } from "./tree-send.ts";
+import { nothingSent, type SentTree, sendPass } from "./tree-send.ts";
 
 export type MigrateRequest = {
   readonly to: Destination;
@@ -34,6 +38,8 @@ export type MigrateRequest = {
   readonly storage: DriverName | undefined;
   /** Whether it stays here too, stopped. */
   readonly keep: boolean;
+  /** Whether one that runs is stopped for it and started there, instead of going on there. */
+  readonly offline: boolean;
   /** Whether it is only looked at what stands in the way. */
   readonly dryRun: boolean;
 };
@@ -60,7 +66,7 @@ type Move = {
   readonly terms: Terms;
 };
 
-/** Moves a container; one that runs is stopped for it and started there. On a failure it is here as it was. */
+/** Moves a container; one that runs goes on there, or is stopped and started there when that is wished. On a failure it is here as it was. */
 export async function migrateContainer(
   word: string,
   request: MigrateRequest,
@@ -95,6 +101,7 @@ async function agree(
   const terms = await line.askFor(offer, "terms");
   const faults = [
     ...sourceFaults(container, request),
+    ...(offer.live ? await liveFaults(container) : []),
     ...terms.faults.map(({ what, cure }) => ({ what: `${request.to.host}: ${what}`, cure })),
   ];
   if (faults.length > 0) throw refused(container.name, request.to.host, faults);
@@ -119,22 +126,82 @@ async function carryOut(move: Move): Promise<string | null> {
   const intent = departure(move, "moving");
   declareIntent(name, intent);
   try {
-    if (ran) await stages.run("stopping it", async () => await stop(move));
-    await line.ask({ type: "begin" });
-    await stages.run("sending its files", async () => await sendFiles(move));
-    await stages.run("making it last there", async () => await line.ask({ type: "prepare" }));
-    progress.signal.throwIfAborted();
+    if (offer.live) await moveLive(move);
+    else await moveStill(move, ran);
   } catch (error) {
     await goBack(move, intent, ran);
     throw orInterrupted(progress, `migrating ${name}`, error);
   }
   await stages.run("switching", async () => await switchOver(move, ran));
-  const startFault = ran ? await startThere(move) : null;
+  const startFault = ran && !offer.live ? await startThere(move) : null;
   await stages.run("leaving", async () => {
     if (!(await leave(lock, departure(move, "gone")))) dropLockFile(lock);
     await line.ask({ type: "forget", id: offer.id }).catch(() => {}); // a note that nobody needs
   });
   return startFault;
+}
+
+async function moveStill(move: Move, ran: boolean): Promise<void> {
+  const { line, stages, progress } = move;
+  if (ran) await stages.run("stopping it", async () => await stop(move));
+  await line.ask({ type: "begin" });
+  await stages.run("sending its files", async () => await sendFiles(move));
+  await stages.run("making it last there", async () => await line.ask({ type: "prepare" }));
+  progress.signal.throwIfAborted();
+}
+
+/** Its files while it runs; then it stands still until its like runs there, and ends here. */
+async function moveLive(move: Move): Promise<void> {
+  const { container, line, stages, progress } = move;
+  const { state } = container;
+  await line.ask({ type: "begin" });
+  const withUpper = async <T>(work: (tree: SentTree) => Promise<T>, live: boolean): Promise<T> =>
+    await storageDriver(state.storage).withVolume(
+      state.uuid,
+      async (dir) => await work({ path: `${dir}/upper`, baseUid: state.baseUid, live }),
+    );
+  const written = nothingWritten();
+  let survey = nothingSent;
+  const pass = async (live: boolean): Promise<void> => {
+    ({ survey } = await withUpper(
+      async (tree) => await sendPass(line, tree, survey, written, progress),
+      live,
+    ));
+  };
+  await stages.run("sending its files", async () => {
+    await sendLayers(move, written);
+    await pass(true);
+  });
+  await stages.run("sending what changed meanwhile", async () => await pass(true));
+  progress.signal.throwIfAborted();
+  const since = performance.now();
+  await stages.run("moving its processes", async () => {
+    await writeDown(container, {
+      lasting: false,
+      held: async (record) => {
+        await stages.run("writing its processes down", async () => {}, since);
+        await stages.run("sending what changed last", async () => await pass(false));
+        await sendUserLimits(move);
+        await stages.run("sending its processes", async () => await sendProcesses(move, record));
+        await line.ask({ type: "prepare" });
+        await stages.run("bringing it back there", async () => await line.ask({ type: "revive" }));
+        progress.signal.throwIfAborted();
+        saveState(container.name, { ...state, suspended: true });
+      },
+    });
+  });
+}
+
+async function sendProcesses({ container, line, progress }: Move, record: CheckpointRecord): Promise<void> {
+  await line.askWithBulk({ type: "processes", record }, async (write) => {
+    await writeTree(imagesDir(container.name), write, {
+      prefix: "./",
+      owner: (id) => id,
+      xattr: () => undefined,
+      signal: progress.signal,
+    });
+    await write(endOfArchive);
+  });
 }
 
 function departure(
@@ -143,7 +210,7 @@ function departure(
 ): IntentOf<"depart"> {
   const { uuid, storage } = container.state;
   const { keep, to } = request;
-  return { operation: "depart", id: offer.id, to, mark, layers: [], keep, live: false, uuid, storage };
+  return { operation: "depart", id: offer.id, to, mark, layers: [], keep, live: offer.live, uuid, storage };
 }
 
 async function stop({ container, progress }: Move): Promise<void> {
@@ -172,17 +239,19 @@ async function switchOver(move: Move, ran: boolean): Promise<void> {
 
 /** Takes everything back; what stands in the way of that is added to the first failure's words. */
 async function goBack(
-  { container, line, progress }: Move,
+  { container, line, progress, offer }: Move,
   intent: IntentOf<"depart">,
   ran: boolean,
 ): Promise<void> {
   if (!line.isCut()) await line.ask({ type: "abort" }).catch(() => {}); // it removes it by itself, too
+  else if (offer.live) await tellThat(intent).catch(() => {}); // a person may, too
   await stay(container.name, intent);
   if (!ran || statusOf(container.name).state !== "stopped") return;
-  await startContainer(container).catch((error: unknown) =>
+  const same = { ...container, state: loadState(container.name) };
+  await (same.state.suspended ? resumeContainer(same, progress) : startContainer(same)).catch((error: unknown) =>
     progress.emit({
       type: "warning",
-      text: `${container.name} was stopped for the migration and does not start again: ${asBerthError(error).message}`,
+      text: `${container.name} had to end for the migration and does not go on: ${asBerthError(error).message}`,
     }),
   );
 }
@@ -218,6 +287,16 @@ async function sendFiles(move: Move): Promise<void> {
   const { container, line, progress } = move;
   const { state } = container;
   const written = nothingWritten();
+  await sendLayers(move, written);
+  await storageDriver(state.storage).withVolume(state.uuid, async (dir) => {
+    const tree = { path: `${dir}/upper`, baseUid: state.baseUid, live: false };
+    await sendPass(line, tree, nothingSent, written, progress);
+  });
+  await sendUserLimits(move);
+}
+
+async function sendLayers({ container, line, progress }: Move, written: Written): Promise<void> {
+  const { state } = container;
   await copyUpAliasesOf(container);
   await withLayerTrees(state.layers, async (paths) => {
     for (const [index, path] of paths.entries())
@@ -230,11 +309,6 @@ async function sendFiles(move: Move): Promise<void> {
         await write(endOfArchive);
       });
   });
-  await storageDriver(state.storage).withVolume(state.uuid, async (dir) => {
-    const tree = { path: `${dir}/upper`, baseUid: state.baseUid };
-    await sendPass(line, tree, nothingSent, written, progress);
-  });
-  await sendUserLimits(move);
 }
 
 async function sendUserLimits({ container, line }: Move): Promise<void> {
