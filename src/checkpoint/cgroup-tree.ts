@@ -4,10 +4,13 @@
  * written lies in the cgroup file system, which has no links.
  */
 import { chownSync, lstatSync, readdirSync } from "node:fs";
+import { dirname } from "node:path";
 import { errnoOf } from "../base/errors.ts";
 import type { PlanRecord } from "../kernel/plan.ts";
 import { setXattr, xattrsOf } from "../kernel/xattr.ts";
 import { ID_COUNT } from "../launch/plan.ts";
+import { cgroups } from "../resources/cgroup.ts";
+import { cgroupLayout } from "../resources/layout.ts";
 import { makeCgroup, readCgroup } from "../resources/tree.ts";
 
 export type CgroupNode = {
@@ -41,6 +44,13 @@ const knobs: Readonly<Record<string, string>> = {
 };
 
 const CONTROLLERS = "cgroup.subtree_control";
+
+/** Where a container's cgroups lie in each hierarchy: "/berth/web1". */
+export function cgroupHome(name: string): string {
+  const guest = cgroups().guestRoot(name);
+  const { v2 } = cgroupLayout();
+  return guest === undefined || v2 === undefined ? "" : dirname(guest.slice(v2.length));
+}
 
 /** Names of files that `values` of a node may have. */
 export const cgroupValues: readonly string[] = [...Object.keys(knobs), CONTROLLERS];

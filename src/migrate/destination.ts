@@ -14,6 +14,7 @@ import { mustFit } from "../container/restore-fill.ts";
 import { startContainer } from "../container/start.ts";
 import { saveState } from "../container/store.ts";
 import { setUserLimits } from "../container/user-limits.ts";
+import { cgroups } from "../resources/cgroup.ts";
 import { storageDriver } from "../storage/drivers.ts";
 import { must } from "../storage/program.ts";
 import type { Channel } from "./channel.ts";
@@ -164,7 +165,7 @@ async function receive(line: Line, begun: LockedContainer, offer: Offer): Promis
         );
         break;
       case "processes":
-        await receiveProcesses(line.bulk(), container, request.record, offer);
+        await receiveProcesses(line.bulk(), container, request, offer);
         break;
       case "prepare":
         await upper(async (root) => {
@@ -232,5 +233,6 @@ async function waitForWord(
   if (word?.type !== "abort")
     throw new BerthError("migrate.undecided", `the line was cut before it was known whose ${name} is`);
   declareIntent(name, { operation: "create", uuid, storage, layers });
+  if (offer.live) cgroups().kill(name);
   return "abort";
 }

@@ -1,9 +1,9 @@
 /** Taking a guest's processes from another host, and bringing them back here where nobody hears them yet. */
-import { mkdirSync, readFileSync, rmSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { writeAtomic } from "../base/files.ts";
 import { containerPaths } from "../base/paths.ts";
-import { shiftTree } from "../checkpoint/cgroup-tree.ts";
-import { moveIds } from "../checkpoint/images.ts";
+import { cgroupHome, shiftTree } from "../checkpoint/cgroup-tree.ts";
+import { moveCgroups, moveIds } from "../checkpoint/images.ts";
 import { type CheckpointRecord, imagesDir, readable, saveRecord } from "../checkpoint/record.ts";
 import { bringBack } from "../checkpoint/resume.ts";
 import type { LockedContainer } from "../container/container.ts";
@@ -16,7 +16,7 @@ import { receiveTree } from "./tree-receive.ts";
 export async function receiveProcesses(
   chunks: AsyncIterable<Uint8Array>,
   { name, state }: LockedContainer,
-  record: CheckpointRecord,
+  { record, cgroup }: { readonly record: CheckpointRecord; readonly cgroup: string },
   { manifest }: Offer,
 ): Promise<void> {
   const images = imagesDir(name);
@@ -25,8 +25,10 @@ export async function receiveProcesses(
   mkdirSync(checkpoint, { mode: 0o700 });
   mkdirSync(images, { mode: 0o755 });
   await receiveTree(chunks, images, 0);
-  const ids = `${images}/userns.img`;
-  if (state.baseUid !== 0) writeAtomic(ids, moveIds(readFileSync(ids), state.baseUid), readable);
+  for (const file of readdirSync(images).filter((one) => /^userns-\d+\.img$/.test(one)))
+    writeAtomic(`${images}/${file}`, moveIds(readFileSync(`${images}/${file}`), state.baseUid), readable);
+  const paths = `${images}/cgroup.img`;
+  writeAtomic(paths, moveCgroups(readFileSync(paths), cgroup, cgroupHome(name)), readable);
   saveRecord(name, { ...record, cgroups: shiftTree(record.cgroups, manifest.baseUid, state.baseUid) });
 }
 

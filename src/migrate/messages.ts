@@ -120,7 +120,7 @@ const requestSchemas = [
   v.object({ type: v.literal("upper") }),
   v.object({ type: v.literal("quotas"), quotas: v.pipe(v.array(quotaSchema), v.maxLength(4096)) }),
   /** CRIU's images follow, as an archive. */
-  v.object({ type: v.literal("processes"), record: recordSchema }),
+  v.object({ type: v.literal("processes"), record: recordSchema, cgroup: cgroupPath }),
   /** All is there: make it last and wait for a word. */
   v.object({ type: v.literal("prepare") }),
   /** Bring its processes back; nobody is to hear them yet. */

@@ -4,6 +4,7 @@
  */
 import { asBerthError, BerthError } from "../base/errors.ts";
 import { orInterrupted, type Progress } from "../base/progress.ts";
+import { cgroupHome } from "../checkpoint/cgroup-tree.ts";
 import { type CheckpointRecord, imagesDir } from "../checkpoint/record.ts";
 import { resumeContainer } from "../checkpoint/resume.ts";
 import { writeDown } from "../checkpoint/suspend.ts";
@@ -193,7 +194,7 @@ async function moveLive(move: Move): Promise<void> {
 }
 
 async function sendProcesses({ container, line, progress }: Move, record: CheckpointRecord): Promise<void> {
-  await line.askWithBulk({ type: "processes", record }, async (write) => {
+  await line.askWithBulk({ type: "processes", record, cgroup: cgroupHome(container.name) }, async (write) => {
     await writeTree(imagesDir(container.name), write, {
       prefix: "./",
       owner: (id) => id,
