@@ -176,20 +176,19 @@ async function moveLive(move: Move): Promise<void> {
   await stages.run("sending what changed meanwhile", async () => await pass(true));
   progress.signal.throwIfAborted();
   const since = performance.now();
-  await stages.run("moving its processes", async () => {
-    await writeDown(container, {
-      lasting: false,
-      held: async (record) => {
-        await stages.run("writing its processes down", async () => {}, since);
-        await stages.run("sending what changed last", async () => await pass(false));
-        await sendUserLimits(move);
-        await stages.run("sending its processes", async () => await sendProcesses(move, record));
-        await line.ask({ type: "prepare" });
-        await stages.run("bringing it back there", async () => await line.ask({ type: "revive" }));
-        progress.signal.throwIfAborted();
-        saveState(container.name, { ...state, suspended: true });
-      },
-    });
+  await writeDown(container, {
+    lasting: false,
+    held: async (record) => {
+      await stages.run("writing its processes down", async () => {}, since);
+      await stages.run("sending what changed last", async () => await pass(false));
+      await sendUserLimits(move);
+      await stages.run("sending its processes", async () => await sendProcesses(move, record));
+      await line.ask({ type: "prepare" });
+      await stages.run("bringing it back there", async () => await line.ask({ type: "revive" }));
+      progress.signal.throwIfAborted();
+      // It ends here next: from its images it could go on, should the other side not take it after all.
+      saveState(container.name, { ...state, suspended: true });
+    },
   });
 }
 
