@@ -50,7 +50,10 @@ beforeAll(async () => {
   b = await host("b");
   await a.ok("create", "web1", "-t", "debian-13", "--start");
   await a.booted("web1");
-  await a.sh("web1", `systemd-run --expand-environment=no --unit counter perl -MIO::Socket::INET -e '${counter}'`);
+  await a.sh(
+    "web1",
+    `systemd-run --expand-environment=no --unit counter perl -MIO::Socket::INET -e '${counter}'`,
+  );
 }, 60_000);
 afterAll(async () => {
   if (why !== "") return;
@@ -68,15 +71,14 @@ const follower = `$| = 1; $s = IO::Socket::INET->new(PeerAddr => shift, PeerPort
 for ($n = 0; <$s>; print "$n\\n") { chomp; $_ == $n++ or last } print "fault\\n"`;
 
 async function follow(address: string) {
-  const child = Bun.spawn(
-    [inNetns, netnsOf("lan"), "perl", "-MIO::Socket::INET", "-e", follower, address],
-    { stdout: "pipe", stderr: "inherit" },
-  );
+  const child = Bun.spawn([inNetns, netnsOf("lan"), "perl", "-MIO::Socket::INET", "-e", follower, address], {
+    stdout: "pipe",
+    stderr: "inherit",
+  });
   let last = "0";
   const reading = (async () => {
     const decoder = new TextDecoder();
-    for await (const chunk of child.stdout)
-      last = decoder.decode(chunk).trimEnd().split("\n").at(-1) ?? last;
+    for await (const chunk of child.stdout) last = decoder.decode(chunk).trimEnd().split("\n").at(-1) ?? last;
   })();
   const goesOn = async (): Promise<void> => {
     const from = last;
@@ -102,42 +104,50 @@ function wayTo(world: World, side: "a" | "b"): string {
 const info = async (world: World): Promise<Info> => await world.json<Info>("info", "web1");
 const names = async (world: World): Promise<string> => await world.ok("ls", "--names");
 
-checked(`${why}a guest goes there and back with its processes, its uptime and its connection`, async () => {
-  const { address } = await info(a);
-  const stream = await follow(address);
-  await stream.goesOn();
-  const boot = await a.sh("web1", "cat /proc/sys/kernel/random/boot_id; systemctl show -P MainPID counter");
-  await a.ok("migrate", "web1", "hostb", "--rsh", wayTo(b, "b"));
-  await stream.goesOn();
-  expect([await names(a), await names(b)]).toEqual(["", "web1"]);
-  expect(await b.sh("web1", "cat /proc/sys/kernel/random/boot_id; systemctl show -P MainPID counter")).toBe(
-    boot,
-  );
-  await b.ok("migrate", "web1", "hosta", "--rsh", wayTo(a, "a"));
-  await stream.goesOn();
-  expect([await names(a), await names(b)]).toEqual(["web1", ""]);
-  expect(await a.sh("web1", "systemctl is-system-running")).toBe("running");
-  await stream.end();
-}, 90_000);
+checked(
+  `${why}a guest goes there and back with its processes, its uptime and its connection`,
+  async () => {
+    const { address } = await info(a);
+    const stream = await follow(address);
+    await stream.goesOn();
+    const boot = await a.sh("web1", "cat /proc/sys/kernel/random/boot_id; systemctl show -P MainPID counter");
+    await a.ok("migrate", "web1", "hostb", "--rsh", wayTo(b, "b"));
+    await stream.goesOn();
+    expect([await names(a), await names(b)]).toEqual(["", "web1"]);
+    expect(await b.sh("web1", "cat /proc/sys/kernel/random/boot_id; systemctl show -P MainPID counter")).toBe(
+      boot,
+    );
+    await b.ok("migrate", "web1", "hosta", "--rsh", wayTo(a, "a"));
+    await stream.goesOn();
+    expect([await names(a), await names(b)]).toEqual(["web1", ""]);
+    expect(await a.sh("web1", "systemctl is-system-running")).toBe("running");
+    await stream.end();
+  },
+  90_000,
+);
 
-checked(`${why}when the other side is killed while it brings the guest back, it goes on here`, async () => {
-  const { address, pid } = await info(a);
-  const stream = await follow(address);
-  await stream.goesOn();
-  const going = Bun.spawn(
-    [inNetns, netnsOf("a"), berthBinary, "migrate", "web1", "hostb", "--rsh", wayTo(b, "b")],
-    { env: a.env, stdout: "ignore", stderr: "pipe" },
-  );
-  let said = "";
-  for await (const chunk of going.stderr) {
-    said += new TextDecoder().decode(chunk);
-    if (said.includes("bringing it back there"))
-      await run(["/bin/sh", "-c", `kill -9 $(cat ${b.root}/receiver)`]);
-  }
-  expect([await going.exited, said]).toEqual([expect.any(Number), expect.stringContaining("was cut")]);
-  expect(await going.exited).not.toBe(0);
-  await stream.goesOn();
-  expect(await info(a)).toMatchObject({ state: "running", pid });
-  await until("nothing to be left there", async () => (await names(b)) === "", 10_000);
-  await stream.end();
-}, 60_000);
+checked(
+  `${why}when the other side is killed while it brings the guest back, it goes on here`,
+  async () => {
+    const { address, pid } = await info(a);
+    const stream = await follow(address);
+    await stream.goesOn();
+    const going = Bun.spawn(
+      [inNetns, netnsOf("a"), berthBinary, "migrate", "web1", "hostb", "--rsh", wayTo(b, "b")],
+      { env: a.env, stdout: "ignore", stderr: "pipe" },
+    );
+    let said = "";
+    for await (const chunk of going.stderr) {
+      said += new TextDecoder().decode(chunk);
+      if (said.includes("bringing it back there"))
+        await run(["/bin/sh", "-c", `kill -9 $(cat ${b.root}/receiver)`]);
+    }
+    expect([await going.exited, said]).toEqual([expect.any(Number), expect.stringContaining("was cut")]);
+    expect(await going.exited).not.toBe(0);
+    await stream.goesOn();
+    expect(await info(a)).toMatchObject({ state: "running", pid });
+    await until("nothing to be left there", async () => (await names(b)) === "", 10_000);
+    await stream.end();
+  },
+  60_000,
+);

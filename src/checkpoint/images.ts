@@ -196,8 +196,10 @@ export function moveCgroups(file: Uint8Array, from: string, to: string): Uint8Ar
     header,
     entries.map((entry) =>
       encode(
-        within(within(decode(entry), SETS, (set) => within(set, MEMBERS, member)), CONTROLLERS, (one) =>
-          within(one, DIRS, dir),
+        within(
+          within(decode(entry), SETS, (set) => within(set, MEMBERS, member)),
+          CONTROLLERS,
+          (one) => within(one, DIRS, dir),
         ),
       ),
     ),

@@ -153,10 +153,12 @@ async function dump(
     result = { bytes, processes, frozen: frozenAt === 0 ? 0 : Date.now() - frozenAt };
   };
   const giveUp = (): void => discardCheckpoint(name);
-  const verdict = await askCriu(criuWords(criu, state.baseUid), request, lock, notify).catch((error: unknown) => {
-    giveUp();
-    throw error;
-  });
+  const verdict = await askCriu(criuWords(criu, state.baseUid), request, lock, notify).catch(
+    (error: unknown) => {
+      giveUp();
+      throw error;
+    },
+  );
   const log = keepLog(images, "dump.log", dumpLog);
   if (verdict.ok) return result;
   giveUp();

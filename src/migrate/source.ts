@@ -243,16 +243,18 @@ async function goBack(
   intent: IntentOf<"depart">,
   ran: boolean,
 ): Promise<void> {
-  if (!line.isCut()) await line.ask({ type: "abort" }).catch(() => {}); // it removes it by itself, too
+  if (!line.isCut())
+    await line.ask({ type: "abort" }).catch(() => {}); // it removes it by itself, too
   else if (offer.live) await tellThat(intent).catch(() => {}); // a person may, too
   await stay(container.name, intent);
   if (!ran || statusOf(container.name).state !== "stopped") return;
   const same = { ...container, state: loadState(container.name) };
-  await (same.state.suspended ? resumeContainer(same, progress) : startContainer(same)).catch((error: unknown) =>
-    progress.emit({
-      type: "warning",
-      text: `${container.name} had to end for the migration and does not go on: ${asBerthError(error).message}`,
-    }),
+  await (same.state.suspended ? resumeContainer(same, progress) : startContainer(same)).catch(
+    (error: unknown) =>
+      progress.emit({
+        type: "warning",
+        text: `${container.name} had to end for the migration and does not go on: ${asBerthError(error).message}`,
+      }),
   );
 }
 
