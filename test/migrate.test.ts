@@ -237,7 +237,7 @@ test("while it is not known whose it is neither side lets it run; --resolve asks
     }
     for (const world of [a, b]) await world.ok("rm", "--force", "--all");
   }
-}, 30_000);
+}, 60_000);
 
 test("kill -9 of either side at any point leaves exactly one side with the container", async () => {
   const random = randomFrom(7);

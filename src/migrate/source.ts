@@ -4,11 +4,7 @@
  */
 import { asBerthError, BerthError } from "../base/errors.ts";
 import { orInterrupted, type Progress } from "../base/progress.ts";
-import { cgroupHome } from "../checkpoint/cgroup-tree.ts";
-import { type CheckpointRecord, imagesDir } from "../checkpoint/record.ts";
 import { resumeContainer } from "../checkpoint/resume.ts";
-import { writeDown } from "../checkpoint/suspend.ts";
-import { copyUpAliasesOf, withLayerTrees } from "../container/aliases.ts";
 import { type LockedContainer, withContainer } from "../container/container.ts";
 import { type Destination, declareIntent, type IntentOf } from "../container/intent.ts";
 import { dropLockFile } from "../container/lock.ts";
@@ -16,21 +12,16 @@ import { leave, stay } from "../container/recover.ts";
 import { startContainer } from "../container/start.ts";
 import { statusOf } from "../container/status.ts";
 import { stopContainer } from "../container/stop.ts";
-import { loadState, saveState } from "../container/store.ts";
-import { userLimitsOf } from "../container/user-limits.ts";
-import { nothingWritten, type Written, writeGuestTree } from "../storage/archive/backup-writer.ts";
-import { endOfArchive } from "../storage/archive/tar-block.ts";
-import { writeTree } from "../storage/archive/tar-writer.ts";
+import { loadState } from "../container/store.ts";
 import type { DriverName } from "../storage/driver.ts";
-import { storageDriver } from "../storage/drivers.ts";
-import { readTemplate } from "../storage/templates.ts";
+import { moveLive } from "./live-send.ts";
 import type { Fault, Offer } from "./messages.ts";
 import { liveFaults, makeOffer, sourceFaults } from "./offer.ts";
 import { askAgain, tellThat } from "./resolve.ts";
+import { type Move, sendFiles, sendTemplate } from "./send.ts";
 import { openLine, type SourceLine } from "./source-line.ts";
-import { type Stage, type Stages, watchStages } from "./stages.ts";
+import { type Stage, watchStages } from "./stages.ts";
 import type { Terms } from "./terms.ts";
-import { nothingSent, type SentTree, sendPass } from "./tree-send.ts";
 
 export type MigrateRequest = {
   readonly to: Destination;
@@ -55,16 +46,6 @@ export type MigrateResult = {
   readonly warnings: readonly string[];
   /** Why it does not run there although it ran here; null when it does, or did not. */
   readonly startFault: string | null;
-};
-
-type Move = {
-  readonly container: LockedContainer;
-  readonly request: MigrateRequest;
-  readonly progress: Progress;
-  readonly line: SourceLine;
-  readonly stages: Stages;
-  readonly offer: Offer;
-  readonly terms: Terms;
 };
 
 /** Moves a container; one that runs goes on there, or is stopped and started there when that is wished. On a failure it is here as it was. */
@@ -151,59 +132,6 @@ async function moveStill(move: Move, ran: boolean): Promise<void> {
   progress.signal.throwIfAborted();
 }
 
-/** Its files while it runs; then it stands still until its like runs there, and ends here. */
-async function moveLive(move: Move): Promise<void> {
-  const { container, line, stages, progress } = move;
-  const { state } = container;
-  await line.ask({ type: "begin" });
-  const withUpper = async <T>(work: (tree: SentTree) => Promise<T>, live: boolean): Promise<T> =>
-    await storageDriver(state.storage).withVolume(
-      state.uuid,
-      async (dir) => await work({ path: `${dir}/upper`, baseUid: state.baseUid, live }),
-    );
-  const written = nothingWritten();
-  let survey = nothingSent;
-  const pass = async (live: boolean): Promise<void> => {
-    ({ survey } = await withUpper(
-      async (tree) => await sendPass(line, tree, survey, written, progress),
-      live,
-    ));
-  };
-  await stages.run("sending its files", async () => {
-    await sendLayers(move, written);
-    await pass(true);
-  });
-  await stages.run("sending what changed meanwhile", async () => await pass(true));
-  progress.signal.throwIfAborted();
-  const since = performance.now();
-  await writeDown(container, {
-    lasting: false,
-    held: async (record) => {
-      await stages.run("writing its processes down", async () => {}, since);
-      await stages.run("sending what changed last", async () => await pass(false));
-      await sendUserLimits(move);
-      await stages.run("sending its processes", async () => await sendProcesses(move, record));
-      await line.ask({ type: "prepare" });
-      await stages.run("bringing it back there", async () => await line.ask({ type: "revive" }));
-      progress.signal.throwIfAborted();
-      // It ends here next: from its images it could go on, should the other side not take it after all.
-      saveState(container.name, { ...state, suspended: true });
-    },
-  });
-}
-
-async function sendProcesses({ container, line, progress }: Move, record: CheckpointRecord): Promise<void> {
-  await line.askWithBulk({ type: "processes", record, cgroup: cgroupHome(container.name) }, async (write) => {
-    await writeTree(imagesDir(container.name), write, {
-      prefix: "./",
-      owner: (id) => id,
-      xattr: () => undefined,
-      signal: progress.signal,
-    });
-    await write(endOfArchive);
-  });
-}
-
 function departure(
   { container, request, offer }: Move,
   mark: IntentOf<"depart">["mark"],
@@ -266,62 +194,4 @@ async function startThere({ line, stages }: Move): Promise<string | null> {
   } catch (error) {
     return asBerthError(error).message;
   }
-}
-
-async function sendTemplate({ line, offer, progress }: Move): Promise<void> {
-  const { digest } = offer.manifest.template;
-  const template = readTemplate(digest);
-  if (template === undefined)
-    throw new BerthError("template.not-found", `the template ${digest.slice(0, 12)} is gone`);
-  await line.askWithBulk({ type: "template" }, async (write) => {
-    await writeTree(template.rootfs, write, {
-      prefix: "./",
-      owner: (id) => id,
-      xattr: (xattr) => xattr,
-      signal: progress.signal,
-    });
-    await write(endOfArchive);
-  });
-}
-
-/** Layers from top to bottom, its own volume, and the limits of its users. Nobody writes to them meanwhile. */
-async function sendFiles(move: Move): Promise<void> {
-  const { container, line, progress } = move;
-  const { state } = container;
-  const written = nothingWritten();
-  await sendLayers(move, written);
-  await storageDriver(state.storage).withVolume(state.uuid, async (dir) => {
-    const tree = { path: `${dir}/upper`, baseUid: state.baseUid, live: false };
-    await sendPass(line, tree, nothingSent, written, progress);
-  });
-  await sendUserLimits(move);
-}
-
-async function sendLayers({ container, line, progress }: Move, written: Written): Promise<void> {
-  const { state } = container;
-  await copyUpAliasesOf(container);
-  await withLayerTrees(state.layers, async (paths) => {
-    for (const [index, path] of paths.entries())
-      await line.askWithBulk({ type: "layer", index }, async (write) => {
-        const baseUid = state.layers[index]?.baseUid ?? 0;
-        await writeGuestTree({ prefix: "./", path, baseUid }, true, write, written, {
-          onBytes: () => {},
-          signal: progress.signal,
-        });
-        await write(endOfArchive);
-      });
-  });
-}
-
-async function sendUserLimits({ container, line }: Move): Promise<void> {
-  const { uuid: id, storage, baseUid } = container.state;
-  const limits = await userLimitsOf(container, { id, storage, baseUid });
-  if (limits.length === 0) return;
-  await line.ask({
-    type: "quotas",
-    quotas: limits.map(({ kind, id: one, bytes, inodes, soft }) => ({
-      ...{ kind, id: one, bytes: bytes ?? null, inodes: inodes ?? null },
-      ...{ softBytes: soft?.bytes ?? null, softInodes: soft?.inodes ?? null },
-    })),
-  });
 }
