@@ -91,6 +91,26 @@ static int parse_options(struct attach *a, int argc, char **argv)
 	return 0;
 }
 
+/* A process's command line is everybody's to read, in the guest too until the command's exec: no secret stays in it. */
+static int hide_env(struct attach *a)
+{
+	size_t size = 0;
+	for (size_t i = 0; i < a->env_count; i++)
+		size += strlen(a->env[i]) + 1;
+	a->hidden = malloc(size + 1);
+	if (!a->hidden)
+		return fail("environment", "memory");
+	char *at = a->hidden;
+	for (size_t i = 0; i < a->env_count; i++) {
+		char *said = a->env[i];
+		size_t len = strlen(said) + 1;
+		a->env[i] = memcpy(at, said, len);
+		explicit_bzero(said, len);
+		at += len;
+	}
+	return 0;
+}
+
 /* --- standard input and output --- */
 
 static bool is_plain_source(dev_t dev)
@@ -304,6 +324,8 @@ static int prepare(struct attach *a, int argc, char **argv)
 	if (find_init(a, rundir) < 0 || read_plan(a, rundir) < 0)
 		return -1;
 	if (!(a->namespaces & CLONE_NEWUSER) && self_copy((const int[]){a->status_fd, a->script}, argc, argv) < 0)
+		return -1;
+	if (hide_env(a) < 0)
 		return -1;
 	if (a->script >= 0 && attach_script(a) < 0)
 		return -1;

@@ -40,6 +40,7 @@ struct attach {
 	int status_fd;
 	int script; /* a file for the command to read, -1 for none */
 	char **argv, **env;
+	char *hidden; /* where the entries of env lie */
 	size_t env_count;
 
 	struct plan plan;

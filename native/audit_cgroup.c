@@ -69,6 +69,30 @@ static struct result open_below(const char *dir, const char *name)
 	return through("");
 }
 
+static struct result write_below(const char *dir, const char *name, const char *text)
+{
+	char path[PATH_SIZE * 2];
+	snprintf(path, sizeof path, "%s%s/%s", scratch(), dir, name);
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
+		return failed();
+	struct result r = write(fd, text, strlen(text)) < 0 ? failed() : through("");
+	close(fd);
+	return r;
+}
+
+/* The first line of a file, "" when there is none. */
+static void read_below(const char *dir, const char *name, char *text, int size)
+{
+	char path[PATH_SIZE * 2];
+	snprintf(path, sizeof path, "%s%s/%s", scratch(), dir, name);
+	FILE *f = fopen(path, "re");
+	if (!f || !fgets(text, size, f))
+		text[0] = '\0';
+	if (f)
+		fclose(f);
+}
+
 /* Tries `one` on every hierarchy, until it gets through; an error that says more than "no such file" is kept. */
 static struct result everywhere(struct result (*one)(const struct hierarchy *))
 {
@@ -100,22 +124,56 @@ static struct result join_top(const struct hierarchy *h)
 	return st.st_ino == 1 ? open_below("", "cgroup.procs") : blocked(0, "its own root is the highest it sees");
 }
 
-static struct result raise_limit(const struct hierarchy *h)
+/* Whether a file holds a number: "max" and -1 are none, and v1 calls none a number near 2^63. */
+static bool is_limit(const char *dir, const char *name)
 {
-	static const char *const files[] = {"memory.max",  "memory.limit_in_bytes", "pids.max",	     "cpu.max",
-					    "cpu.cfs_quota_us", "cpu.weight",	    "memory.high"};
+	char text[32];
+	read_below(dir, name, text, sizeof text);
+	return text[0] >= '0' && text[0] <= '9' && strtoull(text, NULL, 10) < 1ULL << 60;
+}
+
+static struct result raise_in(const char *dir)
+{
+	static const char *const files[] = {"memory.max", "memory.limit_in_bytes", "pids.max", "cpu.max", "cpu.cfs_quota_us"};
 	struct result r = blocked(ENOENT, "");
-	for (size_t i = 0; i < sizeof files / sizeof files[0] && !r.through; i++) {
-		struct result next = open_below(strcmp(h->path, "/") == 0 ? "" : h->path, files[i]);
-		if (next.through || next.err != ENOENT)
-			r = next;
-	}
+	for (size_t i = 0; i < sizeof files / sizeof files[0] && !r.through; i++)
+		if (is_limit(dir, files[i]))
+			r = open_below(dir, files[i]);
 	return r;
 }
 
+/* Its own cgroup and all above that it sees; from the host, that of the audit's own guest. */
+static struct result raise_limit(const struct hierarchy *h)
+{
+	char dir[PATH_SIZE];
+	const char *limited = fact("cgroup");
+	struct result r = limited ? raise_in(limited) : blocked(ENOENT, "");
+	snprintf(dir, sizeof dir, "%s", strcmp(h->path, "/") == 0 || strstr(h->path, "/..") ? "" : h->path);
+	while (r.err == ENOENT && !r.through) {
+		r = raise_in(dir);
+		char *last = strrchr(dir, '/');
+		if (!last)
+			break;
+		*last = '\0';
+	}
+	return r.err == ENOENT ? blocked(0, "no limit in all that it sees") : r;
+}
+
+/* Being let write is not enough: a cgroup allows no more than the one above. Asked for is a device that no machine has, and
+ * given back. */
 static struct result allow_devices(const struct hierarchy *h)
 {
-	return open_below(strcmp(h->path, "/") == 0 ? "" : h->path, "devices.allow");
+	static const char all[] = "a *:* rwm", none[] = "c 4095:1048575 r";
+	const char *dir = strcmp(h->path, "/") == 0 ? "" : h->path;
+	struct result r = open_below(dir, "devices.allow");
+	if (!r.through)
+		return r;
+	char list[32];
+	read_below(dir, "devices.list", list, sizeof list);
+	if (strncmp(list, all, sizeof all - 1) == 0)
+		return r;
+	r = write_below(dir, "devices.allow", none);
+	return r.through ? write_below(dir, "devices.deny", none) : r;
 }
 
 static struct result release_agent(const struct attempt *a)

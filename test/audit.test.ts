@@ -1,7 +1,9 @@
 /** `berth audit`: green on a default guest, red on opened ones, one layer at a time. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { accessSync, existsSync, constants as fileConstants } from "node:fs";
 import { constants } from "node:os";
 import type { Op } from "../src/kernel/plan.ts";
+import { cgroupLayout } from "../src/resources/layout.ts";
 import { type Audit, audit, byId, withoutLayer } from "./support/audit.ts";
 import { berthBinary, leftovers, newWorld, until, type World } from "./support/world.ts";
 
@@ -12,7 +14,21 @@ beforeAll(async () => {
 });
 afterAll(() => world.end());
 
+/** A layer more, which the lab's hosts have. */
+const underApparmor = existsSync("/sys/kernel/security/apparmor/.replace");
+const apparmor = underApparmor ? ["AppArmor"] : [];
+
 const { ENOENT, ENOSYS, ENODEV, ENXIO, EOPNOTSUPP, EPERM, EACCES } = constants.errno;
+/** Not where the programs lie on a read-only file system. */
+function writable(path: string): boolean {
+  try {
+    accessSync(path, fileConstants.W_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 /** How a host answers that has no such thing; and a root that lacks CAP_SYS_RESOURCE or may not open its disk. */
 const absentErrnos = new Set([0, ENOENT, ENOSYS, ENODEV, ENXIO, EOPNOTSUPP, EPERM, EACCES]);
 
@@ -48,7 +64,7 @@ describe("a default guest", () => {
     );
     expect(layersOf("dmesg")).toEqual(["seccomp", "user namespace", "capabilities"]);
     expect(layersOf("io-uring")).toEqual(["seccomp"]);
-    expect(layersOf("core-pattern")).toEqual(["user namespace"]);
+    expect(layersOf("core-pattern")).toEqual(["user namespace", ...apparmor]);
     expect(layersOf("dev-kmsg")).toEqual(["user namespace", "capabilities", "device rules"]);
     expect(layersOf("loopback")).toEqual(["network namespace"]);
     expect(layersOf("process-kill")).toEqual(["pid namespace", "user namespace"]);
@@ -87,7 +103,7 @@ describe("an opened guest is found open", () => {
       held: ["dmesg", "bpf-load", "keyring-read"],
     },
     {
-      without: [["namespaces", "user"]],
+      without: [["namespaces", "user"], ["apparmor"]],
       through: ["core-pattern", "mount-devtmpfs", "setuid-root", "drop-caches", "shared-account"],
       held: ["dmesg", "dev-kmsg", "host-file", "process-kill"],
     },
@@ -127,15 +143,48 @@ describe("an opened guest is found open", () => {
     });
 });
 
+test.skipIf(!underApparmor)("without a user namespace AppArmor holds what it knows by name", async () => {
+  await world.ok("restart", "--kill", "guest");
+  withoutLayer(world, "guest", "namespaces", "user");
+  expect(byId(await audit(world, "guest", "core-pattern", "modprobe-path", "drop-caches"))).toEqual({
+    "core-pattern": "blocked",
+    "modprobe-path": "blocked",
+    "drop-caches": "through",
+  });
+});
+
 test("a privileged guest is red, and says so", async () => {
-  await world.ok("create", "root", "-t", "busybox", "--privileged", "--start", "--network", "none");
-  const result = await audit(world, "root", "core-pattern", "mount-disk", "dmesg", "dev-kmsg", "self-exe");
+  const limits = ["--memory", "64M", "--pids", "100"];
+  await world.ok(
+    "create",
+    "root",
+    "-t",
+    "busybox",
+    "--privileged",
+    ...limits,
+    "--start",
+    "--network",
+    "none",
+  );
+  const ids = [
+    "core-pattern",
+    "mount-disk",
+    "dmesg",
+    "dev-kmsg",
+    "self-exe",
+    "cgroup-limits",
+    "cgroup-devices",
+  ];
+  const result = await audit(world, "root", ...ids);
+  const devicesOnV1 = cgroupLayout().v1.some(({ controllers }) => controllers.includes("devices"));
   expect(byId(result)).toEqual({
-    "core-pattern": "through",
+    "core-pattern": underApparmor ? "blocked" : "through",
     "mount-disk": "through",
     dmesg: "blocked",
     "dev-kmsg": "blocked",
-    "self-exe": "blocked",
+    "self-exe": writable(berthBinary) ? "blocked" : "absent",
+    "cgroup-limits": "blocked",
+    "cgroup-devices": devicesOnV1 ? "blocked" : "absent",
   });
   expect(result).toMatchObject({ privileged: true, contained: false, code: 1 });
   const { stdout } = await world.berth("audit", "root", "--only", "dmesg");

@@ -1,6 +1,7 @@
 /** What a default guest cannot do; the audit will attack in full, these hold the foundation's promises. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { existsSync, readFileSync } from "node:fs";
+import { cgroupLayout } from "../src/resources/layout.ts";
 import { type Info, newWorld, until, type World } from "./support/world.ts";
 
 let world: World;
@@ -17,14 +18,18 @@ const fails = async (line: string): Promise<string> => {
   return stderr;
 };
 
+/** `line` where the mask over `path` is gone, and no other process of the guest loses it. */
+const uncovered = (path: string, line: string): string =>
+  `unshare --mount sh -c 'umount ${path} && { ${line}; }'`;
+
 describe("the complaint of 2012", () => {
   test.skipIf(!existsSync("/proc/sysrq-trigger"))("sysrq-trigger cannot be written", async () => {
     // The mask takes the write and forgets it; the guest's root can take the mask away, and then ownership holds.
-    expect(await fails("umount /proc/sysrq-trigger; echo h > /proc/sysrq-trigger")).toMatch(/denied/);
+    expect(await fails(uncovered("/proc/sysrq-trigger", "echo h > /proc/sysrq-trigger"))).toMatch(/denied/);
   });
   test.skipIf(!existsSync("/proc/kcore"))("kcore cannot be read", async () => {
     expect(await world.sh("deb", "head -c 16 /proc/kcore 2>/dev/null | wc -c")).toBe("0");
-    expect(await fails("umount /proc/kcore; head -c 16 /proc/kcore")).toMatch(/denied|not permitted/);
+    expect(await fails(uncovered("/proc/kcore", "head -c 16 /proc/kcore"))).toMatch(/denied|not permitted/);
   });
   test("dmesg says no", async () => {
     expect(await fails("dmesg")).toMatch(/not permitted/i);
@@ -184,8 +189,17 @@ test("a guest that floods its console is read slowly, and keeps nobody busy", as
   const most = (2 + (Date.now() - since) / 1000) * MiB;
   expect(bytesRead() - before).toBeGreaterThan(MiB / 2);
   expect(bytesRead() - before).toBeLessThan(most);
+  expect(keepersQuota()).toBe("100000");
   await world.ok("rm", "--force", "flood");
 });
+
+/** Microseconds of each tenth of a second that all keepers have together: one processor. */
+function keepersQuota(): string | undefined {
+  const { v1, v2 } = cgroupLayout();
+  const cpu = v1.find(({ controllers }) => controllers.includes("cpu"))?.mount;
+  const file = cpu === undefined ? "cpu.max" : "cpu.cfs_quota_us";
+  return readFileSync(`${cpu ?? v2}/${world.at.cgroup}/_keepers/${file}`, "utf8").split(/\s/)[0];
+}
 
 describe("what holds a guest, and what it was refused", () => {
   type Shown = { readonly layers: readonly { readonly layer: string; readonly verdict: string }[] };

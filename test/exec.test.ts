@@ -1,5 +1,6 @@
 /** Commands run in guests: codes, streams, users, terminals. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
 import { berthBinary, newWorld, run, type World } from "./support/world.ts";
 
 let world: World;
@@ -57,6 +58,18 @@ describe("streams", () => {
 });
 
 describe("who and where", () => {
+  test("a value of --env stands in no command line of berth's once it is on its way into the guest", async () => {
+    const words = ["exec", "--env", "KEY=not-for-all", "box", "--", "sh", "-c", "echo $KEY; sleep 5"];
+    const child = Bun.spawn([berthBinary, ...words], { env: world.env, stdout: "pipe" });
+    const { value } = await child.stdout.getReader().read();
+    expect(new TextDecoder().decode(value)).toBe("not-for-all\n");
+    const children = readFileSync(`/proc/${child.pid}/task/${child.pid}/children`, "utf8");
+    const relay = readFileSync(`/proc/${children.trim()}/cmdline`, "utf8");
+    child.kill();
+    await child.exited;
+    expect(relay).toContain("berth-launch");
+    expect(relay).not.toContain("not-for-all");
+  });
   test("environment of the container and of the call", async () => {
     expect(
       await world.ok(

@@ -13,7 +13,7 @@ const wanted = process.env.BERTH_LAB_KINDS?.split(",") ?? kinds;
 const tooLong = new Set(["leftovers.test.ts", "crash.test.ts"]);
 /** In CI each kind runs what depends on the kernel most, the first one more of it. */
 const inCiOn: readonly (readonly string[])[] = [
-  ["boot", "exec", "lifecycle", "limits", "templates"],
+  ["boot", "confinement", "errors", "exec", "lifecycle", "limits", "templates"],
   ["boot", "limits"],
 ];
 const inCi = process.env.BERTH_LAB_CI !== undefined;

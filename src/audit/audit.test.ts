@@ -42,6 +42,7 @@ describe("plans with some layers", () => {
     ["cgroupJoin", "v1", "/sys/fs/cgroup/memory/berth/x"],
     ["deviceBpf", "/sys/fs/cgroup/berth/x", new Uint8Array(8)],
     ["caps", 0],
+    ["apparmor", "berth-x"],
     ["seccomp", new Uint8Array(8)],
   ];
   const ops = (some: Plan) => some.map(([op]) => op);
@@ -55,6 +56,8 @@ describe("plans with some layers", () => {
     expect(withLayers(plan, ["pid namespace"])).toContainEqual(["namespaces", "pid"]);
     expect(ops(withLayers(plan, ["seccomp"]))).toContain("seccomp");
     expect(ops(withLayers(plan, ["seccomp"]))).not.toContain("caps");
+    expect(ops(withLayers(plan, ["seccomp"]))).not.toContain("apparmor");
+    expect(ops(withLayers(plan, ["AppArmor"]))).toContain("apparmor");
     expect(ops(withLayers(plan, ["limits"]))).toContain("cgroupJoin");
   });
   test("device rules are apart from limits on v2 and on v1", () => {
@@ -62,9 +65,11 @@ describe("plans with some layers", () => {
     const left = withoutHierarchy(plan, "/sys/fs/cgroup/devices").filter(([op]) => op === "cgroupJoin");
     expect(left).toEqual([["cgroupJoin", "v1", "/sys/fs/cgroup/memory/berth/x"]]);
   });
-  test("a privileged guest has no user namespace", () => {
-    expect(layersOf({ privileged: true })).not.toContain("user namespace");
-    expect(layersOf({ privileged: false })).toContain("user namespace");
+  test("a privileged guest has no user namespace, a host without AppArmor no profile", () => {
+    expect(layersOf({ privileged: true }, true)).not.toContain("user namespace");
+    expect(layersOf({ privileged: false }, true)).toContain("user namespace");
+    expect(layersOf({ privileged: true }, true)).toContain("AppArmor");
+    expect(layersOf({ privileged: true }, false)).not.toContain("AppArmor");
   });
 });
 

@@ -12,7 +12,7 @@ import { storageDriver } from "../storage/drivers.ts";
 import { type Attempt, attackInGuest, attempts, type Facts, type Run } from "./attacker.ts";
 import { startCanary } from "./canary.ts";
 import { attack, controls, gather, idsOf, step } from "./evidence.ts";
-import { canaryDir, type Laboratory, withLaboratory } from "./guest.ts";
+import { canaryDir, type Laboratory, ownFacts, withLaboratory } from "./guest.ts";
 import { springTraps, trapIds } from "./traps.ts";
 import { type Finding, findingOf, isReal } from "./verdict.ts";
 
@@ -96,7 +96,7 @@ export async function auditHost(only: readonly string[], progress: Progress): Pr
 async function withCanary<T>(work: (facts: Facts) => Promise<T>): Promise<T> {
   const canary = await startCanary(canaryDir());
   try {
-    return await work(canary.facts);
+    return await work([...canary.facts, ...ownFacts()]);
   } finally {
     await canary.end();
   }

@@ -1,9 +1,10 @@
 /** The runs that an audit rests on: the controls, each layer alone, and what would disturb a guest in one of the audit's own. */
 import type { Progress } from "../base/progress.ts";
+import { usesApparmor } from "../container/start.ts";
 import { cgroupLayout } from "../resources/layout.ts";
-import type { Limits } from "../resources/limits.ts";
+import { type Limits, noLimits } from "../resources/limits.ts";
 import { type Attempt, attackFromHost, attackInGuest, type Facts, type Run } from "./attacker.ts";
-import { auditDir, type Laboratory, noLimits, type OwnGuest, startGuest, stopGuest } from "./guest.ts";
+import { auditDir, type Laboratory, type OwnGuest, startGuest, stopGuest } from "./guest.ts";
 import { type Layer, layersOf, withLayers, withoutDeviceRules, withoutHierarchy } from "./layers.ts";
 import { type Evidence, isReal } from "./verdict.ts";
 
@@ -33,7 +34,7 @@ export async function controls(
   facts: Facts,
   progress: Progress,
 ): Promise<Pick<Evidence, "host" | "none">> {
-  const guest = await startGuest(laboratory, { limits: noLimits, change: withoutDeviceRules });
+  const guest = await startGuest(laboratory, { limits: smallLimits, change: withoutDeviceRules });
   try {
     return await controlsBeside(guest, wanted, facts, progress);
   } finally {
@@ -48,7 +49,7 @@ export async function gather(
   facts: Facts,
   progress: Progress,
 ): Promise<{ readonly evidence: Evidence; readonly sandbox: Run }> {
-  const layers = layersOf(laboratory.config);
+  const layers = layersOf(laboratory.config, usesApparmor(laboratory.config));
   const guest = await startGuest(laboratory, { limits: smallLimits, change: withoutDeviceRules });
   const control = await controlsBeside(guest, wanted, facts, progress);
   const real = wanted.filter(({ id }) => isReal(id, control));

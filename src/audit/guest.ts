@@ -2,6 +2,7 @@
  * Guests of the audit's own: berth's layers around one small program, started by the same plan as every guest. The operator's
  * guest is never weakened to see what a layer is good for; these are.
  */
+import { randomUUID } from "node:crypto";
 import { chmodSync, copyFileSync, lchownSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { claimant, listIfExists, makeDirs } from "../base/files.ts";
 import { containerPaths, instance, leasesDir } from "../base/paths.ts";
@@ -10,13 +11,20 @@ import { identityFiles } from "../container/identity.ts";
 import { claimIds, releaseIds } from "../container/ids.ts";
 import { type ContainerLock, dropLockFile, withLock } from "../container/lock.ts";
 import { noMounts } from "../container/mounts.ts";
-import { launchKeeper, releaseRuntime, scratchDir } from "../container/start.ts";
+import {
+  confineByApparmor,
+  launchKeeper,
+  releaseRuntime,
+  scratchDir,
+  usesApparmor,
+} from "../container/start.ts";
 import { statusOf } from "../container/status.ts";
 import { stopContainer } from "../container/stop.ts";
 import { type ContainerState, hostConfig } from "../container/store.ts";
 import { binaryPath } from "../kernel/binaries.ts";
 import { encodePlan, type Plan } from "../kernel/plan.ts";
 import { compiledFilter } from "../kernel/seccomp.ts";
+import { profileNameOf } from "../launch/apparmor.ts";
 import { attachPlan, launchPlan } from "../launch/plan.ts";
 import { deviceRules } from "../launch/policy.ts";
 import { seccompPolicies } from "../launch/seccomp.ts";
@@ -24,6 +32,7 @@ import { networkRecords } from "../network/records.ts";
 import { cgroups } from "../resources/cgroup.ts";
 import type { Limits } from "../resources/limits.ts";
 import { rootRecords } from "../storage/overlay.ts";
+import type { Facts } from "./attacker.ts";
 
 /** No container can have such a name. The id range is claimed by it too. */
 const OWN = "_audit";
@@ -37,18 +46,14 @@ export const auditDir = (): string => `${instance.lib}/audit`;
 /** Where the canary's file and the traps' targets lie: everybody may search it, as far as the host is concerned. */
 export const canaryDir = (): string => `${auditDir()}/canary`;
 
-/** Limits of a guest in which nothing is used up. */
-export const noLimits: Limits = {
-  memory: undefined,
-  swap: undefined,
-  cpus: undefined,
-  cpuWeight: undefined,
-  pids: undefined,
-};
+/** What attempts need to know of the audit's own guest: where its limits are. */
+export const ownFacts = (): Facts => [`cgroup=${cgroups().path(OWN)}`];
 
 export type Laboratory = {
   readonly config: ContainerConfig;
   readonly baseUid: number;
+  /** Names its AppArmor profile: no container's. */
+  readonly uuid: string;
   readonly lock: ContainerLock;
 };
 
@@ -58,21 +63,22 @@ export async function withLaboratory<T>(
   work: (laboratory: Laboratory) => Promise<T>,
 ): Promise<T> {
   return await withLock(OWN, async (lock) => {
-    await clean(lock, config);
+    const uuid = randomUUID();
+    await clean({ config, baseUid: 0, uuid, lock });
     makeRoot();
     const baseUid = config.privileged ? 0 : claimIds(OWN);
     try {
-      return await work({ config, baseUid, lock });
+      return await work({ config, baseUid, uuid, lock });
     } finally {
-      await clean(lock, config);
+      await clean({ config, baseUid, uuid, lock });
       dropLockFile(lock);
     }
   });
 }
 
 /** Takes away what this audit, or one that was killed, has made. */
-async function clean(lock: ContainerLock, config: ContainerConfig): Promise<void> {
-  await stopGuest({ config, baseUid: 0, lock });
+async function clean(laboratory: Laboratory): Promise<void> {
+  await stopGuest(laboratory);
   for (const file of listIfExists(`${leasesDir()}/uid`))
     if (claimant(`${leasesDir()}/uid/${file}`) === OWN) releaseIds(Number(file), OWN);
   rmSync(containerPaths(OWN).run, { recursive: true, force: true });
@@ -106,7 +112,7 @@ export type OwnGuest = {
 
 /** Starts the guest; one at a time. Fails as any start does. */
 export async function startGuest(laboratory: Laboratory, options: GuestOptions): Promise<OwnGuest> {
-  const { config, baseUid, lock } = laboratory;
+  const { config, baseUid, uuid, lock } = laboratory;
   await stopGuest(laboratory);
   const volume = freshVolume(baseUid, options);
   const paths = containerPaths(OWN);
@@ -115,8 +121,8 @@ export async function startGuest(laboratory: Laboratory, options: GuestOptions):
     filter: compiledFilter(text),
     log,
   }));
-  // No security module: which layer stops an attempt is found among the others.
-  const shared = { name: OWN, config: own, uuid: OWN, seccomp, apparmor: undefined, selinux: false };
+  const apparmor = usesApparmor(own) ? profileNameOf(uuid) : undefined;
+  const shared = { name: OWN, config: own, uuid, seccomp, apparmor, selinux: false };
   const start = launchPlan({
     ...shared,
     baseUid,
@@ -126,7 +132,7 @@ export async function startGuest(laboratory: Laboratory, options: GuestOptions):
     consoleLogSize: 0,
     eventsFile: `${auditDir()}/events.jsonl`,
     rebootCommand: ["/bin/false"],
-    cgroupRecords: cgroups().startRecords(OWN, deviceRules),
+    cgroupRecords: cgroups().startRecords(OWN, deviceRules, config.privileged),
     rootRecords: rootRecords({
       volume: { id: OWN, storage: "plain" },
       layers: [],
@@ -136,13 +142,14 @@ export async function startGuest(laboratory: Laboratory, options: GuestOptions):
     }).map((record) => (record[0] === "bind" && record[1] === "pool" ? ["bind", "pool", volume] : record)),
     ...noMounts,
     networkRecords: networkRecords({ ...config.network, mode: "none" }, noAddress),
-    files: identityFiles(OWN, ownConfig(config), ownState(baseUid), hostConfig()),
+    files: identityFiles(OWN, ownConfig(config), ownState(laboratory), hostConfig()),
     trace: false,
   });
-  const attach = attachPlan({ ...shared, cgroupRecords: cgroups().attachRecords(OWN) });
+  const attach = attachPlan({ ...shared, cgroupRecords: cgroups().attachRecords(OWN, config.privileged) });
   makeDirs(scratchDir);
   mkdirSync(paths.run, { recursive: true, mode: 0o700 });
   cgroups().prepare(OWN, options.limits, deviceRules, baseUid);
+  confineByApparmor(OWN, own, uuid);
   const init = await launchKeeper(OWN, "start", options.change?.(start) ?? start, lock);
   return {
     init,
@@ -157,10 +164,11 @@ export async function startGuest(laboratory: Laboratory, options: GuestOptions):
 }
 
 /** Ends the guest, if one runs, and releases what it had. */
-export async function stopGuest({ config, baseUid, lock }: Laboratory): Promise<void> {
+export async function stopGuest(laboratory: Laboratory): Promise<void> {
+  const { config, lock } = laboratory;
   if (statusOf(OWN).state !== "stopped")
     await stopContainer(
-      { name: OWN, lock, config, state: ownState(baseUid) },
+      { name: OWN, lock, config, state: ownState(laboratory) },
       { kill: true, timeout: undefined, stayDown: false },
     );
   releaseRuntime(OWN);
@@ -185,9 +193,9 @@ const ownConfig = (config: ContainerConfig): ContainerConfig => ({
   environment: {},
 });
 
-const ownState = (baseUid: number): ContainerState => ({
+const ownState = ({ uuid, baseUid }: Laboratory): ContainerState => ({
   version: 1,
-  uuid: OWN,
+  uuid,
   template: "",
   storage: "plain",
   layers: [],

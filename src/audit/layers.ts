@@ -17,6 +17,7 @@ export const layers = [
   "user namespace",
   "capabilities",
   "device rules",
+  "AppArmor",
   "limits",
 ] as const;
 
@@ -35,6 +36,7 @@ export const layerWords: Record<Layer, string> = {
   "user namespace": "its root is nobody on the host",
   capabilities: "what its root lacks even so",
   "device rules": "the devices it may use",
+  AppArmor: "the files, mounts and capabilities of its profile",
   limits: "memory and processes of its cgroup",
 };
 
@@ -48,9 +50,12 @@ const namespaceWords: Partial<Record<Layer, string>> = {
   "user namespace": "user",
 };
 
-/** The layers that a guest of these settings has. */
-export const layersOf = (config: { readonly privileged: boolean }): Layer[] =>
-  layers.filter((layer) => !(layer === "user namespace" && config.privileged));
+/** The layers that a guest of these settings has; `apparmor`: on this host it runs under a profile. */
+export function layersOf({ privileged }: { readonly privileged: boolean }, apparmor: boolean): Layer[] {
+  return layers.filter(
+    (layer) => !(layer === "user namespace" && privileged) && !(layer === "AppArmor" && !apparmor),
+  );
+}
 
 /** The plan of an attach with only these layers. A clean start it always has. */
 export function withLayers(plan: Plan, wanted: readonly Layer[]): Plan {
@@ -61,6 +66,7 @@ export function withLayers(plan: Plan, wanted: readonly Layer[]): Plan {
     if (op === "namespaces") return words.length === 0 ? [] : [["namespaces", ...words]];
     if (op === "seccomp" || op === "noNewPrivs") return has("seccomp") ? [record] : [];
     if (op === "caps") return has("capabilities") ? [record] : [];
+    if (op === "apparmor") return has("AppArmor") ? [record] : [];
     if (op === "cgroupJoin" || op === "cgroupLikeInit")
       return has("device rules") || has("limits") ? [record] : [];
     return [record];

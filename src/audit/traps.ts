@@ -20,6 +20,7 @@ import { BerthError } from "../base/errors.ts";
 import { makeDirs } from "../base/files.ts";
 import type { Progress } from "../base/progress.ts";
 import { binaryPath } from "../kernel/binaries.ts";
+import { noLimits } from "../resources/limits.ts";
 import { canaryDir, type Laboratory, startGuest, stopGuest } from "./guest.ts";
 import type { Finding } from "./verdict.ts";
 
@@ -156,15 +157,8 @@ async function startInto(
   bait: string,
   lay: (upper: string, own: (path: string) => void) => void,
 ): Promise<{ readonly sprung: boolean; readonly detail: string }> {
-  const limits = {
-    memory: undefined,
-    swap: undefined,
-    cpus: undefined,
-    cpuWeight: undefined,
-    pids: undefined,
-  };
   try {
-    const { init } = await startGuest(laboratory, { limits, lay });
+    const { init } = await startGuest(laboratory, { limits: noLimits, lay });
     return {
       sprung: readlinkSync(`/proc/${init}/exe`) === bait,
       detail: "the link was replaced or left alone",

@@ -108,7 +108,8 @@ export function releaseRuntime(name: string): void {
   rmSync(`${run}/reboot.log`, { force: true });
 }
 
-const usesApparmor = ({ apparmor }: LockedContainer["config"]): boolean =>
+/** Whether a container of these settings runs under a profile of its own on this host. */
+export const usesApparmor = ({ apparmor }: LockedContainer["config"]): boolean =>
   apparmor === "auto" && apparmorState() === "on";
 
 /** Loads the container's profile; the record of it is written first, so that whoever cleans up knows of it. */
@@ -148,7 +149,7 @@ export function plans(
     consoleLogSize: CONSOLE_LOG_SIZE,
     eventsFile: eventsPath(),
     rebootCommand: [...ownCommand(), "start", "--by-keeper", name],
-    cgroupRecords: cgroups().startRecords(name, deviceRules),
+    cgroupRecords: cgroups().startRecords(name, deviceRules, config.privileged),
     rootRecords: rootRecordsOf({ config, state }),
     volumeRecords,
     mounts,
@@ -168,7 +169,7 @@ export function plans(
     ),
     trace: tracing,
   });
-  const attach = attachPlan({ ...shared, cgroupRecords: cgroups().attachRecords(name) });
+  const attach = attachPlan({ ...shared, cgroupRecords: cgroups().attachRecords(name, config.privileged) });
   return { start, attach, identity };
 }
 

@@ -24,6 +24,8 @@ export type CgroupDriver = {
   readonly remove: (name: string) => void;
   /** Kills everything that runs in the container's cgroups. */
   readonly kill: (name: string) => void;
+  /** The directory with the container's limits, below the mount of each hierarchy. */
+  readonly path: (name: string) => string;
   /** The cgroup v2 directory that is the guest's own root; undefined where there is no v2. */
   readonly guestRoot: (name: string) => string | undefined;
   readonly usage: (name: string) => Usage;
@@ -32,7 +34,11 @@ export type CgroupDriver = {
   /** Whether rules of devices hold for it now, as the kernel tells. */
   readonly hasDeviceRules: (name: string) => boolean;
   /** Records for `start`: where the guest and the keeper go, what is removed afterwards, device program. */
-  readonly startRecords: (name: string, devices: readonly DeviceRule[]) => readonly PlanRecord[];
+  readonly startRecords: (
+    name: string,
+    devices: readonly DeviceRule[],
+    privileged: boolean,
+  ) => readonly PlanRecord[];
   /** Records for `attach`. */
-  readonly attachRecords: (name: string) => readonly PlanRecord[];
+  readonly attachRecords: (name: string, privileged: boolean) => readonly PlanRecord[];
 };

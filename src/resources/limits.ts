@@ -32,6 +32,18 @@ export function swapOf({ memory, swap }: Partial<Pick<Limits, "memory" | "swap">
   return swap ?? (memory === undefined ? undefined : 0);
 }
 
+/** Limits of a cgroup in which nothing is used up. */
+export const noLimits: Limits = {
+  memory: undefined,
+  swap: undefined,
+  cpus: undefined,
+  cpuWeight: undefined,
+  pids: undefined,
+};
+
+/** Of all keepers together, and the starts they make when guests reboot: however busy guests keep them, it is one processor. */
+export const keeperLimits: Limits = { ...noLimits, cpus: 1 };
+
 /** Files of cgroup v2 (Documentation/admin-guide/cgroup-v2.rst). */
 export function v2Writes(limits: Limits): CgroupWrite[] {
   const quota = limits.cpus === undefined ? "max" : String(Math.round(limits.cpus * PERIOD));

@@ -1,6 +1,8 @@
 /**
  * cgroup v1 and hybrid: a directory per controller's hierarchy. The guest sees none of them: where a v2 hierarchy
  * exists beside them (hybrid) it is the guest's own root, and without one the guest has no cgroup file system.
+ * A privileged guest can mount all of them and owns their files: its root lies one level below its limits, as on v2. Others
+ * are held by ownership, and are spared a dozen directories.
  */
 import { existsSync } from "node:fs";
 import { BerthError, errnoOf } from "../base/errors.ts";
@@ -9,7 +11,7 @@ import type { PlanRecord } from "../kernel/plan.ts";
 import { type DeviceRule, deviceProgram, v1DeviceLines } from "./devices.ts";
 import type { CgroupDriver } from "./driver.ts";
 import type { CgroupLayout } from "./layout.ts";
-import { type CgroupWrite, type Limits, v1Writes } from "./limits.ts";
+import { type CgroupWrite, keeperLimits, type Limits, v1Writes } from "./limits.ts";
 import {
   boundTree,
   KEEPERS,
@@ -22,6 +24,13 @@ import {
   writeCgroup,
 } from "./tree.ts";
 import { delegate } from "./v2.ts";
+
+/** v1 counts a kill in the victim's own cgroup, which is a privileged guest's below ours. */
+function oomKills(dir: string | undefined): number | undefined {
+  const killsIn = (path: string) => readKeyed(`${path}/memory.oom_control`, "oom_kill");
+  const kills = dir === undefined ? undefined : killsIn(dir);
+  return kills === undefined ? undefined : kills + (killsIn(`${dir}/guest`) ?? 0);
+}
 
 export function v1Driver(layout: CgroupLayout, parent: string): CgroupDriver {
   const mountOf = (controller: string): string | undefined =>
@@ -36,6 +45,9 @@ export function v1Driver(layout: CgroupLayout, parent: string): CgroupDriver {
     ...layout.v1.map(({ mount }) => `${mount}/${parent}/${name}`),
     ...(layout.v2 === undefined ? [] : [`${layout.v2}/${parent}/${name}`]),
   ];
+
+  const ownDirs = (name: string, privileged: boolean): string[] =>
+    layout.v1.map(({ mount }) => `${mount}/${parent}/${name}${privileged ? "/guest" : ""}`);
 
   const prepareTop = (): void => {
     if (allDirs(KEEPERS).every((path) => existsSync(path))) return;
@@ -57,6 +69,7 @@ export function v1Driver(layout: CgroupLayout, parent: string): CgroupDriver {
       makeCgroup(`${layout.v2}/${parent}`);
       makeCgroup(`${layout.v2}/${parent}/${KEEPERS}`);
     }
+    writeLimits(KEEPERS, keeperLimits);
   };
 
   const write = (name: string, { controller, file, value, optional }: CgroupWrite): void => {
@@ -110,6 +123,7 @@ export function v1Driver(layout: CgroupLayout, parent: string): CgroupDriver {
         writeCgroup(`${devicesDir}/devices.deny`, "a");
         for (const line of v1DeviceLines(devices)) writeCgroup(`${devicesDir}/devices.allow`, line);
       }
+      if (baseUid === 0) ownDirs(name, true).forEach(makeCgroup);
       const guest = v2Dir(name);
       if (guest !== undefined) {
         boundTree(guest);
@@ -125,6 +139,7 @@ export function v1Driver(layout: CgroupLayout, parent: string): CgroupDriver {
       const v2 = v2Dir(name);
       if (v2 !== undefined) killCgroup(v2);
     },
+    path: (name) => `/${parent}/${name}`,
     guestRoot: (name) => (layout.v2 === undefined ? undefined : `${v2Dir(name)}/guest`),
     usage: (name) => {
       const memory = readNumber(`${dir("memory", name)}/memory.usage_in_bytes`);
@@ -135,7 +150,7 @@ export function v1Driver(layout: CgroupLayout, parent: string): CgroupDriver {
         swap: memory === undefined || both === undefined ? undefined : Math.max(0, both - memory),
         cpuSeconds: nanos === undefined ? undefined : nanos / 1e9,
         pids: readNumber(`${dir("pids", name)}/pids.current`),
-        oomKills: readKeyed(`${dir("memory", name)}/memory.oom_control`, "oom_kill"),
+        oomKills: oomKills(dir("memory", name)),
       };
     },
     setFrozen: (name, frozen) => {
@@ -160,9 +175,9 @@ export function v1Driver(layout: CgroupLayout, parent: string): CgroupDriver {
       if (list !== undefined) return !list.split("\n").includes("a *:* rwm");
       return (devicePrograms(v2Dir(name) ?? "") ?? 0) > 0;
     },
-    startRecords: (name, devices) => [
+    startRecords: (name, devices, privileged) => [
       ...deviceRecords(name, devices),
-      ...layout.v1.map(({ mount }) => ["cgroupJoin", "v1", `${mount}/${parent}/${name}`] as const),
+      ...ownDirs(name, privileged).map((path) => ["cgroupJoin", "v1", path] as const),
       ...(layout.v2 === undefined
         ? []
         : [["cgroupJoin", "v2", `${layout.v2}/${parent}/${name}/guest`] as const]),
@@ -175,8 +190,8 @@ export function v1Driver(layout: CgroupLayout, parent: string): CgroupDriver {
         ? []
         : [["oomEvents", "v1", `${dir("memory", name)}/memory.oom_control`] as const]),
     ],
-    attachRecords: (name) => [
-      ...layout.v1.map(({ mount }) => ["cgroupJoin", "v1", `${mount}/${parent}/${name}`] as const),
+    attachRecords: (name, privileged) => [
+      ...ownDirs(name, privileged).map((path) => ["cgroupJoin", "v1", path] as const),
       ...(layout.v2 === undefined
         ? []
         : [["cgroupLikeInit", layout.v2, `/${parent}/${name}/guest`] as const]),

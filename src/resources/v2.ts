@@ -5,7 +5,7 @@ import { devicePrograms } from "../kernel/bpf.ts";
 import { deviceProgram } from "./devices.ts";
 import type { CgroupDriver } from "./driver.ts";
 import type { CgroupLayout } from "./layout.ts";
-import { type CgroupWrite, type Limits, v2Writes } from "./limits.ts";
+import { type CgroupWrite, keeperLimits, type Limits, v2Writes } from "./limits.ts";
 import {
   boundTree,
   KEEPERS,
@@ -41,6 +41,7 @@ export function v2Driver(layout: CgroupLayout & { v2: string }, parent: string):
     makeCgroup(top);
     writeCgroup(`${top}/cgroup.subtree_control`, enable);
     makeCgroup(`${top}/${KEEPERS}`);
+    write(KEEPERS, v2Writes(keeperLimits));
   };
   const write = (name: string, writes: readonly CgroupWrite[]): void => {
     for (const { controller, file, value, optional } of writes) {
@@ -67,6 +68,7 @@ export function v2Driver(layout: CgroupLayout & { v2: string }, parent: string):
     update: (name, limits) => write(name, v2Writes(limits)),
     remove: (name) => removeCgroup(dir(name)),
     kill: (name) => killCgroup(dir(name)),
+    path: (name) => `/${parent}/${name}`,
     guestRoot: (name) => `${dir(name)}/guest`,
     usage: (name) => {
       const micros = readKeyed(`${dir(name)}/cpu.stat`, "usage_usec");
