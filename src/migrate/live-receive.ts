@@ -1,5 +1,6 @@
 /** Taking a guest's processes from another host, and bringing them back here where nobody hears them yet. */
 import { mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { BerthError } from "../base/errors.ts";
 import { writeAtomic } from "../base/files.ts";
 import { containerPaths } from "../base/paths.ts";
 import { cgroupHome, shiftTree } from "../checkpoint/cgroup-tree.ts";
@@ -19,6 +20,12 @@ export async function receiveProcesses(
   { record, cgroup }: { readonly record: CheckpointRecord; readonly cgroup: string },
   { manifest }: Offer,
 ): Promise<void> {
+  if (state.address?.split("/")[0] !== manifest.address?.split("/")[0])
+    throw new BerthError(
+      "network.failed",
+      `its address ${manifest.address} was taken by another container meanwhile`,
+      "its connections need it: free it there",
+    );
   const images = imagesDir(name);
   const { checkpoint } = containerPaths(name);
   rmSync(checkpoint, { recursive: true, force: true });
