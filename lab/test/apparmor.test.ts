@@ -12,6 +12,8 @@ const memory = 2048;
 const minutes = 60_000;
 const profiles = "cat /sys/kernel/security/apparmor/profiles | grep ^berth- || true";
 
+const namespaces = "ls /sys/kernel/security/apparmor/policy/namespaces";
+
 let payload: string;
 beforeAll(async () => {
   await needTemplates("busybox", "debian-12", "debian-13");
@@ -48,6 +50,8 @@ function suiteOn(kind: (typeof kinds)[number]): void {
     ["debian-12", []],
     ["debian-12", ["--privileged"]],
     ["debian-13", ["--nesting", "true"]],
+    ["debian-13", ["--apparmor", "stacked"]],
+    ["debian-12", ["--apparmor", "stacked"]],
   ] as const;
   for (const [template, options] of inCi ? guests.slice(0, 2) : guests) {
     test(
@@ -68,9 +72,13 @@ function suiteOn(kind: (typeof kinds)[number]): void {
           uuid: string;
           pid: number;
         };
-        const label = `berth-${uuid} (enforce)`;
+        const stacked = options.some((option) => option === "stacked");
+        const own = `berth-${uuid}`;
+        const label = `${stacked ? `${own}//&:${own}:unconfined` : own} (enforce)`;
         expect((await host.run(`cat /proc/${pid}/attr/apparmor/current`)).stdout.trim()).toBe(label);
-        expect((await inGuest("g", "cat /proc/self/attr/current")).trim()).toBe(label);
+        expect((await inGuest("g", "cat /proc/self/attr/current")).trim()).toBe(
+          stacked ? "unconfined" : label,
+        );
         const { stdout } = await host.run("berth info g --security --json");
         const { layers } = JSON.parse(stdout) as { layers: readonly { layer: string; verdict: string }[] };
         expect(layers.filter(({ verdict }) => verdict === "missing")).toEqual([]);
@@ -78,8 +86,10 @@ function suiteOn(kind: (typeof kinds)[number]): void {
         await deniedToAll();
         if (options.some((option) => option === "--privileged")) await deniedToPrivileged();
         if (options.some((option) => option === "--nesting")) await nests();
+        if (stacked) await loadsItsOwn();
         await host.run("berth stop g", { timeout: 2 * minutes });
         expect((await host.run(profiles)).stdout).toBe("");
+        expect((await host.run(namespaces)).stdout).toBe("");
         await host.run("berth rm g");
       },
       10 * minutes,
@@ -127,6 +137,27 @@ function suiteOn(kind: (typeof kinds)[number]): void {
 
   async function nests(): Promise<void> {
     expect(await inGuest("g", "unshare -Urpfmn --mount-proc sh -c 'echo $$ $(id -u)'")).toBe("1 0\n");
+  }
+
+  /** A profile of the guest's binds its processes besides the host's, and says nothing to anybody else. */
+  async function loadsItsOwn(): Promise<void> {
+    await host.run(
+      "echo 'profile inner { file, capability, deny /etc/hostname r, }' | apparmor_parser -QKS > /root/inner",
+    );
+    await host.run("berth cp /root/inner g:/root/inner");
+    const as = (line: string) =>
+      inGuest("g", `printf 'exec inner' > /proc/self/attr/apparmor/exec && exec ${line}`);
+    expect(await inGuest("g", "cat /root/inner > /sys/kernel/security/apparmor/.replace")).toBe("");
+    expect(await inGuest("g", "cat /sys/kernel/security/apparmor/profiles")).toBe("inner (enforce)\n");
+    expect(await as("cat /proc/self/attr/apparmor/current")).toBe("inner (enforce)\n");
+    expect(await as("cat /etc/hostname")).toContain("Permission denied");
+    expect(await as("cat /proc/kcore")).toContain("Permission denied");
+    expect((await host.run("cat /sys/kernel/security/apparmor/profiles")).stdout).not.toMatch(/^inner/m);
+    for (const file of ["lockdown", "lsm", "integrity/ima/policy"])
+      expect(await inGuest("g", `cat /sys/kernel/security/${file}`)).toMatch(/denied|No such file/);
+    expect((await host.run("berth suspend g", { allow: true })).stderr).toContain(
+      "AppArmor profiles of its own",
+    );
   }
 
   test("a guest that ends by itself takes its profile along; one without asks for none", async () => {

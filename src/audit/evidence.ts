@@ -1,6 +1,6 @@
 /** The runs that an audit rests on: the controls, each layer alone, and what would disturb a guest in one of the audit's own. */
 import type { Progress } from "../base/progress.ts";
-import { usesApparmor } from "../container/start.ts";
+import { usesApparmor } from "../container/apparmor.ts";
 import { cgroupLayout } from "../resources/layout.ts";
 import { type Limits, noLimits } from "../resources/limits.ts";
 import { type Attempt, attackFromHost, attackInGuest, type Facts, type Run } from "./attacker.ts";

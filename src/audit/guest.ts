@@ -7,24 +7,18 @@ import { chmodSync, copyFileSync, lchownSync, mkdirSync, rmSync, writeFileSync }
 import { claimant, listIfExists, makeDirs } from "../base/files.ts";
 import { containerPaths, instance, leasesDir } from "../base/paths.ts";
 import type { ContainerConfig } from "../config/schema.ts";
+import { apparmorFacts, confineByApparmor } from "../container/apparmor.ts";
 import { identityFiles } from "../container/identity.ts";
 import { claimIds, releaseIds } from "../container/ids.ts";
 import { type ContainerLock, dropLockFile, withLock } from "../container/lock.ts";
 import { noMounts } from "../container/mounts.ts";
-import {
-  confineByApparmor,
-  launchKeeper,
-  releaseRuntime,
-  scratchDir,
-  usesApparmor,
-} from "../container/start.ts";
+import { launchKeeper, releaseRuntime, scratchDir } from "../container/start.ts";
 import { statusOf } from "../container/status.ts";
 import { stopContainer } from "../container/stop.ts";
 import { type ContainerState, hostConfig } from "../container/store.ts";
 import { binaryPath } from "../kernel/binaries.ts";
 import { encodePlan, type Plan } from "../kernel/plan.ts";
 import { compiledFilter } from "../kernel/seccomp.ts";
-import { profileNameOf } from "../launch/apparmor.ts";
 import { attachPlan, launchPlan } from "../launch/plan.ts";
 import { deviceRules } from "../launch/policy.ts";
 import { seccompPolicies } from "../launch/seccomp.ts";
@@ -121,7 +115,7 @@ export async function startGuest(laboratory: Laboratory, options: GuestOptions):
     filter: compiledFilter(text),
     log,
   }));
-  const apparmor = usesApparmor(own) ? profileNameOf(uuid) : undefined;
+  const apparmor = apparmorFacts(own, uuid);
   const shared = { name: OWN, config: own, uuid, seccomp, apparmor, selinux: false };
   const start = launchPlan({
     ...shared,

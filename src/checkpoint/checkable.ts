@@ -76,6 +76,14 @@ function ofSettings({ name, config }: Container, unattended: boolean): Obstacle[
     ...(config.privileged
       ? [{ what: "it is privileged", cure: "create it without `privileged: true`" }]
       : []),
+    ...(config.apparmor === "stacked"
+      ? [
+          {
+            what: "it may load AppArmor profiles of its own",
+            cure: `stop it, \`berth set ${name} --apparmor auto\`, start it`,
+          },
+        ]
+      : []),
     ...config.mounts.map((mount) => ({
       what: `it mounts ${isVolume(mount) ? "volume " : ""}${mount.source} on ${mount.target}`,
       cure: `stop it, \`berth set ${name} --unmount ${mount.target}\`, start it`,

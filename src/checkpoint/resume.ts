@@ -4,19 +4,13 @@ import { BerthError } from "../base/errors.ts";
 import { makeDirs, writeAtomic } from "../base/files.ts";
 import { containerPaths, instance } from "../base/paths.ts";
 import type { Progress } from "../base/progress.ts";
+import { confineByApparmor } from "../container/apparmor.ts";
 import type { LockedContainer } from "../container/container.ts";
 import { appendEvent } from "../container/events.ts";
 import { clearIntent, declareIntent } from "../container/intent.ts";
 import { refuseMounted } from "../container/mounted.ts";
 import { noMounts } from "../container/mounts.ts";
-import {
-  confineByApparmor,
-  launchKeeper,
-  limitsOf,
-  plans,
-  releaseRuntime,
-  scratchDir,
-} from "../container/start.ts";
+import { launchKeeper, limitsOf, plans, releaseRuntime, scratchDir } from "../container/start.ts";
 import { hostConfig, saveState } from "../container/store.ts";
 import { discardCheckpoint } from "../container/suspended.ts";
 import { encodePlan, type Plan } from "../kernel/plan.ts";

@@ -217,8 +217,8 @@ const table = [
     spec: {
       name: "apparmor",
       kind: "choice",
-      choices: ["auto", "none"],
-      summary: "A profile of its own where the host has AppArmor, or none",
+      choices: ["auto", "stacked", "none"],
+      summary: "A profile of its own where the host has AppArmor; stacked: and it may load its own",
     },
   },
   {

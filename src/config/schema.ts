@@ -266,8 +266,8 @@ const settings = v.strictObject({
   seccomp: v.optional(seccompSchema, {}),
   apparmor: v.optional(
     described(
-      v.picklist(["auto", "none"], "it must be auto or none"),
-      "`auto`: a profile of its own where the host has AppArmor; `none`: no profile.",
+      v.picklist(["auto", "stacked", "none"], "it must be auto, stacked or none"),
+      "`auto`: a profile of its own where the host has AppArmor; `stacked`: below it the guest loads profiles of its own; `none`: no profile.",
       "auto",
     ),
     "auto",
@@ -286,7 +286,7 @@ const settings = v.strictObject({
 
 /** Settings that exclude each other: the key to blame, whether it holds, and what to do. */
 const contradictions: readonly {
-  readonly key: "nesting" | "seccomp";
+  readonly key: "nesting" | "seccomp" | "apparmor";
   readonly holds: (config: v.InferOutput<typeof settings>) => boolean;
   readonly message: string;
 }[] = [
@@ -299,6 +299,11 @@ const contradictions: readonly {
     key: "nesting",
     holds: ({ nesting, seccomp }) => nesting && seccomp.profile === "strict",
     message: "profile strict lets no guest nest; set seccomp.profile to default",
+  },
+  {
+    key: "apparmor",
+    holds: ({ apparmor, privileged }) => apparmor === "stacked" && privileged,
+    message: "stacked needs a user namespace; take privileged off, or set apparmor to auto",
   },
   {
     key: "seccomp",

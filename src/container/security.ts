@@ -5,9 +5,9 @@
 import { existsSync, readFileSync, readlinkSync } from "node:fs";
 import type { ContainerConfig } from "../config/schema.ts";
 import { apparmorState, labelOf, selinuxEnforces } from "../kernel/apparmor.ts";
-import { profileNameOf } from "../launch/apparmor.ts";
+import { apparmorLabel } from "../launch/apparmor.ts";
 import { ID_COUNT } from "../launch/plan.ts";
-import { boundingSet, maskedPaths } from "../launch/policy.ts";
+import { boundingSet, maskedPaths, securityfs } from "../launch/policy.ts";
 import { profileName, seccompPolicies } from "../launch/seccomp.ts";
 import { cgroups } from "../resources/cgroup.ts";
 import type { Container } from "./container.ts";
@@ -92,7 +92,7 @@ function namespaces({ config, pid }: Facts): Layer {
 
 function capabilities({ config, field }: Facts): Layer {
   const kept = BigInt(`0x${field("CapBnd")}`);
-  const may = boundingSet(config.privileged);
+  const may = boundingSet(config);
   const mask = may.reduce((bits, capability) => bits | (1n << BigInt(capability)), 0n);
   const extra = [...(kept & ~mask).toString(2)].filter((bit) => bit === "1").length;
   return check(
@@ -129,23 +129,23 @@ function newPrivileges({ config, field }: Facts): Layer {
 function labels({ config, state, pid }: Facts): readonly Layer[] {
   const label = labelOf(pid) ?? "";
   return [
-    apparmor(config, label, profileNameOf(state.uuid)),
+    apparmor(config, label, apparmorLabel(config, state.uuid)),
     ...(selinuxEnforces() || config["selinux-label"] !== undefined ? [selinux(config, label)] : []),
   ];
 }
 
-function apparmor(config: ContainerConfig, label: string, profile: string): Layer {
+function apparmor(config: ContainerConfig, label: string, wanted: string): Layer {
   const host = apparmorState();
   if (host === "off")
     return layer("AppArmor", "absent", "the kernel runs without; the other layers stand alone");
   if (config.apparmor === "none") return layer("AppArmor", "absent", "not asked for (apparmor: none)");
   return check(
     "AppArmor",
-    label === `${profile} (enforce)`,
-    label,
+    label === `${wanted} (enforce)`,
+    config.apparmor === "stacked" ? `${label}; it may load profiles of its own below` : label,
     host === "no-parser"
       ? "apparmor_parser is not installed: apt-get install apparmor, then restart it"
-      : `it runs as ${label || "unconfined"}, not under ${profile}`,
+      : `it runs as ${label || "unconfined"}, not under ${wanted}`,
   );
 }
 
@@ -176,9 +176,11 @@ function mountsOf(pid: number): ReadonlyMap<string, string> {
   );
 }
 
-function masks({ pid }: Facts): Layer {
+function masks({ config, pid }: Facts): Layer {
   const mounts = mountsOf(pid);
-  const wanted = maskedPaths.filter((path) => existsSync(path));
+  const wanted = maskedPaths
+    .filter((path) => existsSync(path))
+    .filter((path) => !(path === securityfs && config.apparmor === "stacked"));
   const open = wanted.filter((path) => !mounts.has(path));
   return check(
     "masks",

@@ -2,15 +2,14 @@
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { sha256 } from "../base/digest.ts";
 import { BerthError } from "../base/errors.ts";
-import { makeDirs, readIfExists } from "../base/files.ts";
+import { makeDirs } from "../base/files.ts";
 import { containerPaths, eventsPath, instance } from "../base/paths.ts";
 import { trace, tracing } from "../base/trace.ts";
 import type { Mount } from "../config/mounts.ts";
-import { apparmorState, loadProfile, selinuxEnforces, unloadProfile } from "../kernel/apparmor.ts";
+import { selinuxEnforces } from "../kernel/apparmor.ts";
 import { ownCommand } from "../kernel/binaries.ts";
 import { encodePlan, type Plan } from "../kernel/plan.ts";
 import { compiledFilter } from "../kernel/seccomp.ts";
-import { apparmorProfiles, placeholderName, profileNameOf } from "../launch/apparmor.ts";
 import { attachPlan, launchPlan, mountPlan } from "../launch/plan.ts";
 import { deviceRules } from "../launch/policy.ts";
 import { seccompPolicies } from "../launch/seccomp.ts";
@@ -19,6 +18,7 @@ import { gatewayOf, toText } from "../network/ipv4.ts";
 import { networkRecords } from "../network/records.ts";
 import { cgroups } from "../resources/cgroup.ts";
 import type { Limits } from "../resources/limits.ts";
+import { apparmorFacts, confineByApparmor, releaseApparmor } from "./apparmor.ts";
 import { type LockedContainer, refuseSuspended } from "./container.ts";
 import { identityFiles } from "./identity.ts";
 import { type LaunchFailure, launch } from "./launcher.ts";
@@ -101,23 +101,10 @@ export async function checkStart(container: LockedContainer): Promise<void> {
 export function releaseRuntime(name: string): void {
   cgroups().remove(name);
   const { run, init, attach, keeperSocket, adopted, held, volumes, apparmor } = containerPaths(name);
-  const profile = readIfExists(apparmor);
-  if (profile !== undefined) unloadProfile(profile);
+  releaseApparmor(apparmor);
   for (const file of [init, attach, keeperSocket, adopted, volumes, apparmor]) rmSync(file, { force: true });
   rmSync(held, { recursive: true, force: true });
   rmSync(`${run}/reboot.log`, { force: true });
-}
-
-/** Whether a container of these settings runs under a profile of its own on this host. */
-export const usesApparmor = ({ apparmor }: LockedContainer["config"]): boolean =>
-  apparmor === "auto" && apparmorState() === "on";
-
-/** Loads the container's profile; the record of it is written first, so that whoever cleans up knows of it. */
-export function confineByApparmor(name: string, config: LockedContainer["config"], uuid: string): void {
-  if (!usesApparmor(config)) return;
-  const profile = profileNameOf(uuid);
-  writeFileSync(containerPaths(name).apparmor, profile, { mode: 0o600 });
-  loadProfile(apparmorProfiles(config), placeholderName, profile);
 }
 
 /** The plans of a start, and the digest of the files that tell the guest who it is. */
@@ -133,7 +120,7 @@ export function plans(
     name,
     config,
     uuid: state.uuid,
-    apparmor: usesApparmor(config) ? profileNameOf(state.uuid) : undefined,
+    apparmor: apparmorFacts(config, state.uuid),
     selinux: selinuxEnforces(),
     seccomp: seccompPolicies({ ...config, arch: process.arch }).map(({ text, log }) => ({
       filter: compiledFilter(text),

@@ -8,6 +8,9 @@ export function settingWarnings(name: string, config: ContainerConfig): readonly
     ...(config.nesting
       ? [`${name} may nest: while it runs it cannot be checkpointed, migrated or suspended`]
       : []),
+    ...(config.apparmor === "stacked"
+      ? [`${name} may load AppArmor profiles: while it runs it cannot be checkpointed, migrated or suspended`]
+      : []),
     ...(config.seccomp.allow.length > 0
       ? [`${name} may make system calls that its profile refuses: ${config.seccomp.allow.join(", ")}`]
       : []),

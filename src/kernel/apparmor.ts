@@ -86,7 +86,10 @@ export function loadProfile(texts: readonly string[], placeholder: string, name:
   }
 }
 
-/** Takes the profile out of the kernel; one that is not there is fine. */
+/** Makes a namespace of profiles below the host's own; one that is there is fine. */
+export const makeNamespace = (name: string): void => makeDirs(`${KERNEL}/policy/namespaces/${name}`);
+
+/** Takes a profile, or by `:NAME:` a namespace with all its profiles, out of the kernel; one that is not there is fine. */
 export function unloadProfile(name: string): void {
   try {
     const fd = openSync(removeFile, "w");

@@ -3,7 +3,8 @@
  * take a mask away, and no profile. A guest in a user namespace is held by ownership already, and its profile forbids
  * what has hurt hosts before; a privileged guest has nothing else between it and the host's kernel settings.
  */
-import { hiddenDirs } from "./policy.ts";
+import type { ContainerConfig } from "../config/schema.ts";
+import { hiddenDirs, securityfs } from "./policy.ts";
 
 /** As long as every name of a profile, so that one compiled policy serves all containers that are set alike. */
 export const placeholderName = profileNameOf("00000000-0000-0000-0000-000000000000");
@@ -11,6 +12,18 @@ export const placeholderName = profileNameOf("00000000-0000-0000-0000-0000000000
 /** What the kernel knows the profile of a container by; a clone has another, a renamed container the same. */
 export function profileNameOf(uuid: string): string {
   return `berth-${uuid}`;
+}
+
+/**
+ * A stacked guest's own namespace of profiles, for `removeFile` and in labels. What it loads there only ever takes away from what
+ * its profile outside allows: both are asked (apparmor.d(7), "stacking").
+ */
+export const namespaceOf = (profile: string): string => `:${profile}:`;
+
+/** What init and exec'd commands run under, as the kernel shows it to the host. */
+export function apparmorLabel({ apparmor }: Pick<ContainerConfig, "apparmor">, uuid: string): string {
+  const profile = profileNameOf(uuid);
+  return apparmor === "stacked" ? `${profile}//&${namespaceOf(profile)}unconfined` : profile;
 }
 
 /** Everything that the kernel asks AppArmor about, allowed; what follows takes away from it. */
@@ -132,19 +145,26 @@ const deniedMounts = [
   ]),
 ];
 
-export type ApparmorChoice = { readonly privileged: boolean };
+export type ApparmorChoice = Pick<ContainerConfig, "privileged" | "apparmor">;
+
+/** A stacked guest loads its profiles here; who may load which is asked by the kernel. All else there is the host's. */
+const securityRules = (apparmor: ContainerConfig["apparmor"]): readonly string[] =>
+  apparmor === "stacked"
+    ? [`audit deny ${securityfs}/[^a]*{,/**} rwklx`]
+    : [`audit deny ${securityfs}/{,**} rwklx`];
 
 /**
  * The profile's texts, to be tried in turn: the later is for older parsers. Its name is `placeholderName`.
  * attach_disconnected: descriptors from outside the guest's mount namespace (the console) have no path in it.
  */
-export function apparmorProfiles({ privileged }: ApparmorChoice): readonly string[] {
+export function apparmorProfiles({ privileged, apparmor }: ApparmorChoice): readonly string[] {
   const rules = (parserRules: readonly string[]): readonly string[] => [
     ...allowed,
     ...parserRules,
     ...(privileged ? mountsPrivileged : ["mount", "pivot_root"]),
     ...deniedEverywhere,
     ...hiddenDirs.map((dir) => `audit deny ${dir}/{,**} rwklx`),
+    ...securityRules(apparmor),
     ...(privileged ? [...deniedMounts, ...deniedPrivileged] : []),
   ];
   return [allowedSince4, []].map(

@@ -11,6 +11,7 @@ import {
   guestTmpMounts,
   maskedPaths,
   readOnlyPaths,
+  securityfs,
   unmaskedDir,
   unmaskedMounts,
 } from "./policy.ts";
@@ -41,8 +42,8 @@ export type LaunchFacts = {
   readonly rebootCommand: readonly string[];
   /** Compiled filters, in the order in which the kernel gets them. */
   readonly seccomp: readonly { readonly filter: Uint8Array; readonly log: boolean }[];
-  /** Name of the AppArmor profile, where the host can load one. */
-  readonly apparmor: string | undefined;
+  /** Under which AppArmor profile, where the host can load one, and what names it and its namespace in `removeFile`. */
+  readonly apparmor: { readonly label: string; readonly loaded: readonly string[] } | undefined;
   /** Whether SELinux enforces here. */
   readonly selinux: boolean;
   readonly cgroupRecords: readonly PlanRecord[];
@@ -104,9 +105,9 @@ type Confinement = Pick<LaunchFacts, "config" | "seccomp" | "apparmor" | "selinu
 function confinement({ config, seccomp, apparmor, selinux }: Confinement): PlanRecord[] {
   const label = config["selinux-label"];
   return [
-    ...(apparmor === undefined ? [] : [["apparmor", apparmor] as const]),
+    ...(apparmor === undefined ? [] : [["apparmor", apparmor.label] as const]),
     ...(selinux && label !== undefined ? [["selinux", label] as const] : []),
-    ["caps", ...boundingSet(config.privileged)],
+    ["caps", ...boundingSet(config)],
     ...(config["no-new-privs"] ? [["noNewPrivs"] as const] : []),
     ...seccomp.map(({ filter, log }) => [log ? "seccompLog" : "seccomp", filter] as const),
   ];
@@ -130,12 +131,12 @@ export function launchPlan(facts: LaunchFacts): Plan {
     ["events", facts.eventsFile],
     ...(facts.trace ? [["trace"] as const] : []),
     ...facts.cgroupRecords,
-    ...(facts.apparmor === undefined ? [] : [["endWrite", removeFile, facts.apparmor] as const]),
+    ...(facts.apparmor?.loaded ?? []).map((what) => ["endWrite", removeFile, what] as const),
     ["scratch", facts.scratchDir],
     ...facts.rootRecords,
     ...facts.volumeRecords,
     ...hostMadeFiles(baseUid, config.nesting),
-    ...mounts(config),
+    ...mounts(config, facts.apparmor !== undefined && config.apparmor === "stacked"),
     hostFile,
     ...Object.entries(config.sysctl).map(
       ([key, value]) => ["sysctl", key.replaceAll(".", "/"), value, "must"] as const,
@@ -188,7 +189,7 @@ function hostMadeFiles(baseUid: number, nesting: boolean): PlanRecord[] {
 
 type FileSystem = (typeof guestMounts | typeof guestTmpMounts | typeof unmaskedMounts)[number];
 
-function mounts({ privileged, nesting }: ContainerConfig): PlanRecord[] {
+function mounts({ privileged, nesting }: ContainerConfig, stacked: boolean): PlanRecord[] {
   const mount = ([type, target, attributes, options]: FileSystem): PlanRecord => [
     "mount",
     type,
@@ -203,7 +204,8 @@ function mounts({ privileged, nesting }: ContainerConfig): PlanRecord[] {
     ...(nesting ? unmaskedMounts.map(mount) : []),
     ["bindConsole", "/dev/berth"],
     ...readOnlyPaths(privileged).map((path) => ["readonly", path] as const),
-    ...maskedPaths.map((path) => ["mask", path] as const),
+    ...maskedPaths.filter((path) => !(stacked && path === securityfs)).map((path) => ["mask", path] as const),
+    ...(stacked ? [["bindHost", securityfs, securityfs, "nodev,nosuid,noexec"] as const] : []),
   ];
 }
 

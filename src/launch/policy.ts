@@ -55,11 +55,17 @@ const notWhenPrivileged: readonly number[] = [
 
 const LAST_CAPABILITY = 40;
 
+/** What the kernel asks of whoever loads AppArmor profiles; in a user namespace it reaches the guest's own alone. */
+const MAC_ADMIN = 33;
+
+type CapabilityChoice = { readonly privileged: boolean; readonly apparmor: "auto" | "stacked" | "none" };
+
 /** Capabilities that stay in the bounding set. */
-export const boundingSet = (privileged: boolean): number[] =>
+export const boundingSet = ({ privileged, apparmor }: CapabilityChoice): number[] =>
   Array.from({ length: LAST_CAPABILITY + 1 }, (_, capability) => capability).filter(
     (capability) =>
-      !neverKept.includes(capability) && !(privileged && notWhenPrivileged.includes(capability)),
+      (capability === MAC_ADMIN && apparmor === "stacked" && !privileged) ||
+      (!neverKept.includes(capability) && !(privileged && notWhenPrivileged.includes(capability))),
   );
 
 /** Directories of the host's kernel that hold nothing for a guest: covered, and denied by AppArmor. */
@@ -71,9 +77,11 @@ export const hiddenDirs = [
   "/sys/fs/selinux",
   "/sys/kernel/config",
   "/sys/kernel/debug",
-  "/sys/kernel/security",
   "/sys/kernel/tracing",
 ] as const;
+
+/** Where AppArmor's profiles are loaded, and other modules' settings, which are the host's root's. */
+export const securityfs = "/sys/kernel/security";
 
 /** Paths that get an unreadable cover. */
 export const maskedPaths = [
@@ -91,6 +99,7 @@ export const maskedPaths = [
   "/proc/timer_list",
   "/proc/timer_stats",
   ...hiddenDirs,
+  securityfs,
 ] as const;
 
 /** Paths that become read-only. A user namespace owns its own part of /proc/sys, and the kernel guards the rest. */
