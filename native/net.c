@@ -92,7 +92,8 @@ static int build_veth(struct nl *m, const struct plan_record *r, uint32_t bridge
 	struct ifinfomsg *host = nl_start(m, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, sizeof *host);
 	if (!host)
 		return fail_with(EMSGSIZE, "veth", "message");
-	host->ifi_flags = host->ifi_change = IFF_UP;
+	/* Without a bridge nobody is to hear it yet. */
+	host->ifi_flags = host->ifi_change = bridge ? IFF_UP : 0;
 	host->ifi_index = index ? any_index() : 0;
 	if (put_end(m, r->args[0].data, r->args[4].data, mtu) < 0)
 		return -1;

@@ -31,7 +31,8 @@ static int show_root(const struct plan *p, const struct keeper *k)
 		return -1;
 	struct scratch made = {.fd = -1};
 	cleanup_fd int root = fs_root(p, userns, k->rundir, &made);
-	if (root < 0 || fs_scratch_drop(&made) < 0)
+	/* What came from another host has no device nodes: no archive has any. */
+	if (root < 0 || fs_scratch_drop(&made) < 0 || fs_nodes(p, root) < 0)
 		return -1;
 	cleanup_fd int target = open(scratch->args[0].data, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	return target < 0 ? fail("root", "%s", scratch->args[0].data) : fs_attach("root", root, target, scratch->args[0].data);

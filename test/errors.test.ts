@@ -173,7 +173,7 @@ describe("the host lacks something", () => {
   test("not root", async () => {
     // The binary must be where an ordinary user can reach it.
     mkdirSync(`${world.root}/bin`);
-    copyFileSync(berthBinary, `${world.root}/bin/berth`);
+    for (const part of ["", "-cli"]) copyFileSync(`${berthBinary}${part}`, `${world.root}/bin/berth${part}`);
     chmodSync(world.root, 0o755);
     const { code, stderr } = await run(
       [
@@ -269,7 +269,7 @@ describe("what must never happen twice or by mistake", () => {
   });
   test("who waited for a container that another command removed is told so", async () => {
     await world.ok("create", "gone", "-t", "busybox", "--network", "none");
-    const holder = Bun.spawn(["flock", `${world.at.run}/.lock/gone`, "sleep", "1"]);
+    const holder = Bun.spawn(["flock", `${world.at.run}/.lock/gone`, "sleep", "2"]);
     await Bun.sleep(300);
     const remove = world.berth("rm", "gone");
     await Bun.sleep(300);
@@ -305,6 +305,34 @@ describe("what must never happen twice or by mistake", () => {
     expect(await warned("set", "flat", "--disk", "none")).toBe("");
     expect(await warned("set", "flat", "--description", "flat")).toBe("");
     await world.ok("rm", "flat");
+    const none = ["-t", "busybox", "--network", "none", "--storage", "plain", "--disk", "none"];
+    expect(await warned("create", "flat", ...none)).toBe("");
+    await world.ok("rm", "flat");
+  });
+  test("set takes several names, and a failure of one does not stop the others", async () => {
+    await world.ok("create", "one", "-t", "busybox", "--network", "none");
+    const { code, stdout } = await world.berth("set", "one", "nosuch", "--description", "both", "--json");
+    expect(code).toBe(3);
+    expect(JSON.parse(stdout)).toMatchObject([
+      { name: "one", ok: true, result: { atNextStart: [] } },
+      { name: "nosuch", ok: false, error: { code: "container.not-found" } },
+    ]);
+    expect(await world.ok("config", "show", "one")).toContain("description: both");
+    await world.ok("rm", "one");
+  });
+  test("a change of a disk's size that was cut short is written to the settings by the next command", async () => {
+    const at = ["one", "-t", "busybox", "--network", "none", "--storage", "image", "--disk", "64M"];
+    await world.ok("create", ...at);
+    const file = `${world.at.lib}/containers/one/config.yaml`;
+    // No file can take the place of one that is mounted on: as if the command had been killed before it wrote the settings.
+    await run(["mount", "--bind", file, file]);
+    const { code } = await world.berth("set", "one", "--disk", "96M");
+    await run(["umount", file]);
+    expect(code).toBeGreaterThan(0);
+    const { limits } = await world.json<{ limits: { disk: number } }>("info", "one");
+    expect(limits.disk).toBe(96 * 2 ** 20);
+    expect(existsSync(containerPaths("one", world.at).intent)).toBe(false);
+    await world.ok("rm", "one");
   });
   test("a program or a user that is not there is named", async () => {
     await world.ok("start", "box");

@@ -76,6 +76,9 @@ describe("mount", () => {
       expect(() => readFileSync(`${path}/root/trap`)).toThrow("ELOOP");
       writeFileSync(`${path}/root/note`, "from the host");
 
+      const [listed] = await world.json<{ mounted: string[] }[]>("ls", name);
+      expect(listed?.mounted).toEqual([path]);
+      expect(await world.ok("ls", name)).toContain("stopped (mounted)");
       expect(await refused("container.mounted", "mount", name)).toContain(path);
       expect((await world.berth("start", name)).stderr).toContain(`mounted at ${path}`);
       expect((await world.berth("rm", name)).stderr).toContain(`berth umount ${name}`);

@@ -84,13 +84,13 @@ test("a container moves there and back with all it has, running if it ran, betwe
   await changeMuch(a, "web1");
   const before = await written(a, "web1");
   const { uuid } = await a.json<Info>("info", "web1");
-  await moved(a, b, "web1", "--storage", "plain");
+  await moved(a, b, "web1", "--storage", "plain", "--offline");
   expect(await namesOf(a)).toEqual([]);
   expect(await b.json<Info>("info", "web1")).toMatchObject({ state: "running", uuid });
   expect(await written(b, "web1")).toBe(before);
   expect(await b.ok("config", "show", "web1")).toContain("64M");
   expect(await b.ok("template", "ls", "--json")).toContain("busybox");
-  await moved(b, a, "web1", "--storage", "image");
+  await moved(b, a, "web1", "--storage", "image", "--offline");
   expect(await written(a, "web1")).toBe(before);
   expect(leftovers(b.at)).toEqual([]);
   expect(readdirSync(`${b.at.lib}/leases/arrived`)).toEqual([]);
@@ -237,7 +237,7 @@ test("while it is not known whose it is neither side lets it run; --resolve asks
     }
     for (const world of [a, b]) await world.ok("rm", "--force", "--all");
   }
-}, 30_000);
+}, 60_000);
 
 test("kill -9 of either side at any point leaves exactly one side with the container", async () => {
   const random = randomFrom(7);

@@ -159,6 +159,18 @@ for (const storage of ["image", "plain"])
   });
 
 describe("snapshots", () => {
+  test("a layer that was frozen before the limit became smaller moves with the container", async () => {
+    await create("a", "plain");
+    await world.sh("a", "dd if=/dev/urandom of=/root/much bs=1M count=60; sync");
+    await stopped("a");
+    await world.ok("snapshot", "create", "a", "s");
+    await world.ok("set", "a", "--disk", "40M");
+    await world.ok("move", "a", "image");
+    await world.ok("start", "a");
+    expect(await world.sh("a", "stat -c %s /root/much")).toBe(String(60 * 2 ** 20));
+    await world.ok("rm", "--force", "a");
+  });
+
   afterEach(() => world.ok("rm", "--force", "--all"));
 
   test("that come and go leave no layer behind", async () => {

@@ -53,7 +53,8 @@ export function readIfExists(path: string): string | undefined {
     return readFileSync(path, "utf8");
   } catch (error) {
     const errno = errnoOf(error);
-    if (errno === "ENOENT" || errno === "ENOTDIR") return undefined;
+    // ENODEV: the file of a cgroup or device that went while it was read.
+    if (errno === "ENOENT" || errno === "ENOTDIR" || errno === "ENODEV") return undefined;
     throw error;
   }
 }

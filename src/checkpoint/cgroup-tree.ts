@@ -4,9 +4,13 @@
  * written lies in the cgroup file system, which has no links.
  */
 import { chownSync, lstatSync, readdirSync } from "node:fs";
+import { dirname } from "node:path";
 import { errnoOf } from "../base/errors.ts";
 import type { PlanRecord } from "../kernel/plan.ts";
 import { setXattr, xattrsOf } from "../kernel/xattr.ts";
+import { ID_COUNT } from "../launch/plan.ts";
+import { cgroups } from "../resources/cgroup.ts";
+import { cgroupLayout } from "../resources/layout.ts";
 import { makeCgroup, readCgroup } from "../resources/tree.ts";
 
 export type CgroupNode = {
@@ -40,6 +44,16 @@ const knobs: Readonly<Record<string, string>> = {
 };
 
 const CONTROLLERS = "cgroup.subtree_control";
+
+/** Where a container's cgroups lie in each hierarchy: "/berth/web1". */
+export function cgroupHome(name: string): string {
+  const guest = cgroups().guestRoot(name);
+  const { v2 } = cgroupLayout();
+  return guest === undefined || v2 === undefined ? "" : dirname(guest.slice(v2.length));
+}
+
+/** Names of files that `values` of a node may have. */
+export const cgroupValues: readonly string[] = [...Object.keys(knobs), CONTROLLERS];
 
 /** The tree, parents first. */
 export function saveTree(root: string): CgroupNode[] {
@@ -79,6 +93,17 @@ function valuesOf(dir: string): Record<string, string> {
 function attributesOf(dir: string): Record<string, string> {
   const own = xattrsOf(dir).filter(({ name }) => name.toString().startsWith("user."));
   return Object.fromEntries(own.map(({ name, value }) => [name.toString(), value.toString("base64")]));
+}
+
+/** The same tree with owners of another range of ids; who is not of the range is left alone. */
+export function shiftTree(tree: readonly CgroupNode[], from: number, to: number): CgroupNode[] {
+  const shift = (id: number): number => (id >= from && id < from + ID_COUNT ? id - from + to : id);
+  return tree.map(({ uid, gid, files, ...node }) => ({
+    ...node,
+    uid: shift(uid),
+    gid: shift(gid),
+    files: files.map(([name, user, group]) => [name, shift(user), shift(group)] as const),
+  }));
 }
 
 /** Makes the directories below `root`, which is there, with their owners and attributes. */

@@ -26,7 +26,7 @@ export async function askCriu(
   words: readonly string[],
   request: Uint8Array,
   lock: ContainerLock,
-  notify: (point: string) => void,
+  notify: (point: string) => void | Promise<void>,
 ): Promise<Verdict> {
   const child = Bun.spawn([binaryPath("berth-launch"), "criu", "--", ...words], {
     stdio: [request, "pipe", "inherit", lock.fd, "pipe"],
@@ -38,7 +38,7 @@ export async function askCriu(
     const [word, ...rest] = line.split(" ");
     if (word === "notify") {
       try {
-        notify(rest[0] ?? "");
+        await notify(rest[0] ?? "");
       } catch (error) {
         refusal ??= error;
       }

@@ -142,3 +142,74 @@ function readable(file: Field[], id: bigint): Uint8Array {
   const twin = encode(withNumbers(reg, { [REG_ID]: id, [REG_FLAGS]: flags }));
   return encode(withBytes(withNumbers(file, { [FILE_ID]: id }), FILE_REG, twin));
 }
+
+// images/userns.proto: userns_entry { 1 uid_map, 2 gid_map }, each uid_gid_extent { 1 first, 2 lower_first, 3 count }.
+const MAPS = [1, 2];
+const LOWER_FIRST = 2;
+
+/** userns.img with another first id of the host. */
+export function moveIds(file: Uint8Array, baseUid: number): Uint8Array {
+  const { header, entries } = readImage(file);
+  return writeImage(
+    header,
+    entries.map((entry) =>
+      encode(
+        MAPS.reduce(
+          (fields, map) => within(fields, map, (extent) => withNumbers(extent, { [LOWER_FIRST]: baseUid })),
+          decode(entry),
+        ),
+      ),
+    ),
+  );
+}
+
+// images/cgroup.proto: cgroup_entry { 1 sets, 2 controllers }; cg_set_entry { 2 ctls }; cg_member_entry { 2 path,
+// 3 cgns_prefix, the length of what the guest does not see }; cg_controller_entry { 2 dirs }; cgroup_dir_entry { 1 dir_name }.
+const SETS = 1;
+const CONTROLLERS = 2;
+const MEMBERS = 2;
+const MEMBER_PATH = 2;
+const MEMBER_PREFIX = 3;
+const DIRS = 2;
+const DIR_NAME = 1;
+
+/** cgroup.img with another path of the container's cgroups: "/berth/web1". */
+export function moveCgroups(file: Uint8Array, from: string, to: string): Uint8Array {
+  const { header, entries } = readImage(file);
+  const move = (path: string): string =>
+    path === from || path.startsWith(`${from}/`) ? to + path.slice(from.length) : path;
+  const longer = BigInt(to.length - from.length);
+  const member = (fields: Field[]): Field[] => {
+    const path = bytesOf(fields, MEMBER_PATH);
+    const prefix = numberOf(fields, MEMBER_PREFIX) ?? 0n;
+    const text = path === undefined ? "" : Buffer.from(path).toString();
+    if (move(text) === text) return fields;
+    const moved = withBytes(fields, MEMBER_PATH, Buffer.from(move(text)));
+    return prefix < BigInt(from.length) ? moved : withNumbers(moved, { [MEMBER_PREFIX]: prefix + longer });
+  };
+  const dir = (fields: Field[]): Field[] => {
+    const name = Buffer.from(bytesOf(fields, DIR_NAME) ?? new Uint8Array()).toString();
+    const slash = name.startsWith("/") ? "" : "/";
+    return withBytes(fields, DIR_NAME, Buffer.from(move(slash + name).slice(slash.length)));
+  };
+  return writeImage(
+    header,
+    entries.map((entry) =>
+      encode(
+        within(
+          within(decode(entry), SETS, (set) => within(set, MEMBERS, member)),
+          CONTROLLERS,
+          (one) => within(one, DIRS, dir),
+        ),
+      ),
+    ),
+  );
+}
+
+/** The same message with each inner message of that number changed. */
+const within = (fields: readonly Field[], number: number, change: (inner: Field[]) => Field[]): Field[] =>
+  fields.map((field) =>
+    field.number === number && field.type === "bytes"
+      ? { ...field, value: encode(change(decode(field.value))) }
+      : field,
+  );

@@ -16,6 +16,7 @@ import { discardCheckpoint } from "../container/suspended.ts";
 import { encodePlan, type Plan } from "../kernel/plan.ts";
 import { deviceRules } from "../launch/policy.ts";
 import { ensureBridge, subnetOf } from "../network/bridge.ts";
+import { withoutBridge } from "../network/records.ts";
 import { cgroups } from "../resources/cgroup.ts";
 import { makeCgroup } from "../resources/tree.ts";
 import { makeTree, ownTree, treeRecords } from "./cgroup-tree.ts";
@@ -39,22 +40,43 @@ export async function resumeContainer(container: LockedContainer, progress: Prog
       `container ${name} is not suspended`,
       `berth start ${name}, if it is stopped`,
     );
+  progress.emit({ type: "step", label: "bringing processes and connections back" });
+  declareIntent(name, { operation: "resume", uuid: state.uuid, storage: state.storage });
+  try {
+    const result = await bringBack(container, { connected: true });
+    saveState(name, { ...state, suspended: false, shouldRun: true });
+    discardCheckpoint(name);
+    appendEvent("resume", name, { pid: result.pid });
+    return result;
+  } finally {
+    clearIntent(name);
+  }
+}
+
+/**
+ * Brings a guest back from its images and looks at its health; when this fails the images are as they were. Not
+ * `connected`, its link to the bridge is down: nobody hears it. The caller has declared an intent.
+ */
+export async function bringBack(
+  container: LockedContainer,
+  { connected }: { readonly connected: boolean },
+): Promise<ResumeResult> {
+  const { name, config } = container;
   const record = loadRecord(name);
   const criu = await needCriu();
   refuseMounted(container);
-  if (container.config.network.mode !== "none") await ensureBridge(subnetOf(hostConfig()));
-  progress.emit({ type: "step", label: "bringing processes and connections back" });
+  if (config.network.mode !== "none") await ensureBridge(subnetOf(hostConfig()));
   releaseRuntime(name);
-  declareIntent(name, { operation: "resume", uuid: state.uuid, storage: state.storage });
-  const pid = await restore(container, record, criu);
-  saveState(name, { ...state, suspended: false, shouldRun: true });
-  discardCheckpoint(name);
-  clearIntent(name);
-  appendEvent("resume", name, { pid });
+  const pid = await restore(container, record, criu, connected);
   return { pid, processes: record.processes };
 }
 
-async function restore(container: LockedContainer, record: CheckpointRecord, criu: Criu): Promise<number> {
+async function restore(
+  container: LockedContainer,
+  record: CheckpointRecord,
+  criu: Criu,
+  connected: boolean,
+): Promise<number> {
   const { name, config, state, lock } = container;
   const { run, attach, restoreLog } = containerPaths(name);
   const images = imagesDir(name);
@@ -68,7 +90,8 @@ async function restore(container: LockedContainer, record: CheckpointRecord, cri
     writeFileSync(attach, encodePlan(made.attach), { mode: 0o600 });
     const timers = fixTimers(readFileSync(`${images}/files.img.dumped`), record.dumped, Date.now());
     writeAtomic(`${images}/files.img`, timers, readable);
-    const pid = await launchKeeper(name, "restore", restorePlan(container, made.start, record, criu), lock);
+    const start = connected ? made.start : withoutBridge(made.start);
+    const pid = await launchKeeper(name, "restore", restorePlan(container, start, record, criu), lock);
     const guest = cgroups().guestRoot(name);
     if (guest !== undefined) ownTree(guest, record.cgroups);
     await checkHealth(container, pid);
@@ -78,7 +101,6 @@ async function restore(container: LockedContainer, record: CheckpointRecord, cri
     const log = keepLog(images, "restore.log", restoreLog);
     cgroups().kill(name);
     releaseRuntime(name);
-    clearIntent(name);
     const { what, cure } = complaintOf(log);
     throw new BerthError(
       "checkpoint.failed",

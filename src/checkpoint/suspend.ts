@@ -19,7 +19,7 @@ import { type LockedContainer, mustRun } from "../container/container.ts";
 import { appendEvent } from "../container/events.ts";
 import { clearIntent, declareIntent } from "../container/intent.ts";
 import { releaseRuntime } from "../container/start.ts";
-import type { InitRecord } from "../container/status.ts";
+import { type InitRecord, statusOf } from "../container/status.ts";
 import { endOf } from "../container/stop.ts";
 import { saveState } from "../container/store.ts";
 import { discardCheckpoint } from "../container/suspended.ts";
@@ -30,7 +30,7 @@ import { askCriu, criuWords } from "./criu.ts";
 import { fixExecutables } from "./images.ts";
 import { complaintOf, keepLog } from "./log.ts";
 import { type Criu, needCriu } from "./program.ts";
-import { imagesDir, readable, saveRecord } from "./record.ts";
+import { type CheckpointRecord, imagesDir, readable, saveRecord } from "./record.ts";
 import { dumpRequest } from "./request.ts";
 
 export type SuspendResult = {
@@ -53,30 +53,68 @@ export async function suspendContainer(
   progress: Progress,
 ): Promise<SuspendResult> {
   const { name, state } = container;
-  const status = mustRun(name);
-  if (status.state === "frozen")
-    throw new BerthError("container.frozen", `container ${name} is frozen`, `berth thaw ${name}`);
-  const criu = await needCriu();
-  await refuseUncheckable(container);
-  const end = await endOf(name, status);
+  await mustBeWritable(container);
   progress.emit({ type: "step", label: "writing processes and connections" });
   declareIntent(name, { operation: "suspend", uuid: state.uuid, storage: state.storage });
   try {
-    const result = await dump(container, status, criu);
+    const result = await writeDown(container, {
+      lasting: true,
+      // Everything is written and the guest stands still: from here on it is suspended, or, if this fails, goes on.
+      held: () => saveState(name, { ...state, suspended: true }),
+    });
+    clearIntent(name);
+    appendEvent("suspend", name, { bytes: result.bytes, frozen: result.frozen });
+    return result;
+  } catch (error) {
+    if (statusOf(name).state !== "stopped") clearIntent(name);
+    throw error;
+  }
+}
+
+/** Throws what `writeDown` would, before anything is done: container.frozen, container.not-checkable, host.missing-feature. */
+export async function mustBeWritable(container: LockedContainer): Promise<void> {
+  const { name } = container;
+  if (mustRun(name).state === "frozen")
+    throw new BerthError("container.frozen", `container ${name} is frozen`, `berth thaw ${name}`);
+  await needCriu();
+  await refuseUncheckable(container);
+}
+
+export type Writing = {
+  /** Whether the images are to outlast a power cut. */
+  readonly lasting: boolean;
+  /** Runs while the guest stands still and all is in its images; when it throws the guest goes on. */
+  readonly held: (record: CheckpointRecord) => void | Promise<void>;
+};
+
+/**
+ * Writes a running guest's processes to its images and ends it. When this fails it goes on and the images are gone. The
+ * caller has declared an intent that says so, and notes in the state when it counts as suspended.
+ */
+export async function writeDown(container: LockedContainer, writing: Writing): Promise<SuspendResult> {
+  const { name } = container;
+  const status = mustRun(name);
+  const criu = await needCriu();
+  const end = await endOf(name, status);
+  try {
+    const result = await dump(container, status, criu, writing);
     if (!(await end.wait(END_MS)))
       throw new BerthError("checkpoint.failed", `container ${name} was written, but its init does not end`);
     releaseRuntime(name);
     // Killed is what CRIU did to it, not how it ended.
     rmSync(containerPaths(name).exit, { force: true });
-    clearIntent(name);
-    appendEvent("suspend", name, { bytes: result.bytes, frozen: result.frozen });
     return result;
   } finally {
     end.release();
   }
 }
 
-async function dump(container: LockedContainer, status: InitRecord, criu: Criu): Promise<SuspendResult> {
+async function dump(
+  container: LockedContainer,
+  status: InitRecord,
+  criu: Criu,
+  { lasting, held }: Writing,
+): Promise<SuspendResult> {
   const { name, state, lock } = container;
   const images = imagesDir(name);
   const { checkpoint, dumpLog } = containerPaths(name);
@@ -93,14 +131,13 @@ async function dump(container: LockedContainer, status: InitRecord, criu: Criu):
     logLevel: logLevel(),
     leaveRunning: false,
   });
-  const verdict = await askCriu(criuWords(criu, state.baseUid), request, lock, (point) => {
+  const notify = async (point: string): Promise<void> => {
     if (point === "network-lock") frozenAt = Date.now();
     if (point !== "post-dump") return;
-    // Everything is written and the guest stands still: from here on it is suspended, or, if this fails, goes on.
     const guest = cgroups().guestRoot(name);
     editImages(images);
     const processes = readdirSync(images).filter((file) => /^core-\d+\.img$/.test(file)).length;
-    saveRecord(name, {
+    const record: CheckpointRecord = {
       version: 1,
       dumped: statSync(`${images}/files.img.dumped`).mtimeMs,
       kernel: release(),
@@ -108,16 +145,23 @@ async function dump(container: LockedContainer, status: InitRecord, criu: Criu):
       console,
       processes,
       cgroups: guest === undefined ? [] : saveTree(guest),
-    });
-    const bytes = syncFiles(images);
-    syncDir(checkpoint);
-    saveState(name, { ...state, suspended: true });
+    };
+    saveRecord(name, record);
+    const bytes = lasting ? syncFiles(images) : sizeOf(images);
+    if (lasting) syncDir(checkpoint);
+    await held(record);
     result = { bytes, processes, frozen: frozenAt === 0 ? 0 : Date.now() - frozenAt };
-  });
+  };
+  const giveUp = (): void => discardCheckpoint(name);
+  const verdict = await askCriu(criuWords(criu, state.baseUid), request, lock, notify).catch(
+    (error: unknown) => {
+      giveUp();
+      throw error;
+    },
+  );
   const log = keepLog(images, "dump.log", dumpLog);
   if (verdict.ok) return result;
-  discardCheckpoint(name);
-  clearIntent(name);
+  giveUp();
   const { what, cure } = complaintOf(log);
   throw new BerthError(
     "checkpoint.failed",
@@ -146,6 +190,9 @@ function editImages(images: string): void {
   writeAtomic(`${images}/files.img.dumped`, fixed.files, readable);
   utimesSync(`${images}/files.img.dumped`, mtime, mtime);
 }
+
+const sizeOf = (dir: string): number =>
+  readdirSync(dir).reduce((bytes, name) => bytes + statSync(`${dir}/${name}`).size, 0);
 
 /** Makes all files last and gives their size. */
 function syncFiles(dir: string): number {

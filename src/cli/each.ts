@@ -31,7 +31,7 @@ export const namesArgument = {
 } as const;
 
 /** The container's name for its ctid; a word that means none stays, and is refused by name later. */
-function nameOf(word: string): string {
+export function nameOf(word: string): string {
   try {
     return resolveName(word);
   } catch {

@@ -7,12 +7,13 @@ import { swapOf } from "../resources/limits.ts";
 export const stateWord = (status: View["status"], state: View["state"]): string =>
   status.state === "stopped" && state.suspended ? "suspended" : status.state;
 
-export function viewData({ name, config, state, status, usage, disk, uptime }: View) {
+export function viewData({ name, config, state, status, usage, disk, mounted, uptime }: View) {
   const running = status.state !== "stopped";
   return {
     name,
     state: stateWord(status, state),
     unattended: running && status.unattended,
+    mounted,
     pid: running ? status.init.pid : null,
     uuid: state.uuid,
     ctid: config.ctid ?? null,

@@ -96,17 +96,21 @@ async function applyText(
   const changed = changedKeys(config, after.value);
   // Where nothing refuses above them, soft limits are berth's alone.
   const kept = storageDriver(state.storage).enforcesSoft ? [...hardKeys, ...softKeys] : hardKeys;
-  if (changed.some((key) => kept.includes(key))) await resize(container, after, running);
+  const resizes = changed.some((key) => kept.includes(key));
+  if (resizes) await resize(container, after, running);
   const notes: string[] = [];
   const added = addedMounts(config, after.value);
   const live = newMounts(config.mounts, after.value.mounts).length === 0;
   try {
     if (running) cgroups().update(name, limitsOf(after.value));
     writeAtomic(file, after.text);
+    // From here on the file says it: a command killed before leaves the intent, by which it is written after all.
+    if (resizes) clearIntent(name);
     if (running && added.length > 0) await mountLive(container, added, (text) => notes.push(text));
   } catch (error) {
     if (running) cgroups().update(name, limitsOf(config));
     writeAtomic(file, before);
+    if (resizes) await resizeBack(container);
     throw error;
   }
   if (softKeys.every((key) => after.value[key] === undefined)) forgetCrossing(name);
@@ -126,6 +130,7 @@ async function applyText(
 const addedMounts = (before: ContainerConfig, after: ContainerConfig): readonly Mount[] =>
   after.mounts.filter(({ target }) => !before.mounts.some((mount) => mount.target === target));
 
+/** Leaves the intent to whoever has written the settings. */
 async function resize(
   container: LockedContainer,
   after: { text: string; value: ContainerConfig },
@@ -158,9 +163,20 @@ async function resize(
   });
   try {
     await driver.resize(state.uuid, limits);
-  } finally {
+  } catch (error) {
     clearIntent(name);
+    throw error;
   }
+}
+
+/** Gives the volume the limits that it had; what was written before is what the settings say again. */
+async function resizeBack({ name, state, config }: LockedContainer): Promise<void> {
+  try {
+    await storageDriver(state.storage).resize(state.uuid, diskLimits(config));
+  } catch {
+    // Driver image makes no disk smaller that is in use: it stays larger, and what failed before is what is told.
+  }
+  clearIntent(name);
 }
 
 /** Dotted keys whose values differ. */

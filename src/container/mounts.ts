@@ -106,7 +106,10 @@ export function mountWarnings({ name, config }: Configured, before: readonly Mou
   if (added.length === 0) return [];
   return [
     ...new Set(added.flatMap((mount) => pathWarning(mount, config.privileged) ?? [])),
-    `${name} can be neither checkpointed nor migrated with mounts of this host: ${added.map(({ target }) => target).join(", ")}`,
+    // Said with the first one: a further mount takes nothing more away.
+    ...(before.length === 0
+      ? [`${name} can be neither suspended nor migrated while it mounts something of this host`]
+      : []),
   ];
 }
 

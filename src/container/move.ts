@@ -3,9 +3,9 @@ import { BerthError } from "../base/errors.ts";
 import { orInterrupted, type Progress } from "../base/progress.ts";
 import { formatSize } from "../base/units.ts";
 import { openTreeCopy } from "../kernel/tree-tool.ts";
-import type { DriverName, Layer } from "../storage/driver.ts";
+import type { DriverName, Layer, VolumeLimits } from "../storage/driver.ts";
 import { storageDriver } from "../storage/drivers.ts";
-import { freeBytes } from "../storage/volume-space.ts";
+import { allocatedBytes, freeBytes } from "../storage/volume-space.ts";
 import { copyUpAliasesOf } from "./aliases.ts";
 import { type LockedContainer, mustBeIdle } from "./container.ts";
 import { checkUserQuota, diskLimits } from "./disk-limits.ts";
@@ -15,6 +15,9 @@ import { newLayerId } from "./layers.ts";
 import { listSnapshots } from "./snapshots.ts";
 import { loadState, saveState } from "./store.ts";
 import { carryUserLimits } from "./user-limits.ts";
+
+/** File systems count differently: what fills one may take more of another. */
+const SLACK = 1.25;
 
 /** Copies everything, then changes over; the old volume goes at the end. A failure leaves the container where it was. */
 export async function moveContainer(
@@ -90,7 +93,7 @@ async function copyLayer(
   progress.signal.throwIfAborted();
   progress.emit({ type: "step", label: `copying layer ${from.id}` });
   const target = storageDriver(to.storage);
-  await target.create(to.id, diskLimits(container.config));
+  await target.create(to.id, await layerLimits(container, from));
   await storageDriver(from.storage).withVolume(
     from.id,
     async (source) => await target.withVolume(to.id, async (dir) => await copyTree(source, dir, progress)),
@@ -98,6 +101,18 @@ async function copyLayer(
   );
   await target.seal(to.id);
 }
+
+/** A layer may hold more than its container may now: it was frozen under other limits. */
+async function layerLimits({ config }: LockedContainer, { id, storage }: Layer): Promise<VolumeLimits> {
+  const limits = diskLimits(config);
+  const { bytes, inodes } = storageDriver(storage).usage(id);
+  const held = bytes ?? Math.ceil((await allocatedBytes(storage, [id])) * SLACK);
+  return { ...limits, bytes: atLeast(limits.bytes, held), inodes: atLeast(limits.inodes, inodes) };
+}
+
+/** An absent limit is none. */
+const atLeast = (limit: number | undefined, needed: number | undefined): number | undefined =>
+  limit === undefined || needed === undefined ? limit : Math.max(limit, needed);
 
 async function copyVolume(container: LockedContainer, to: DriverName, progress: Progress): Promise<void> {
   const { name, state } = container;

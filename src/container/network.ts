@@ -1,11 +1,15 @@
 /** The container's address: what its settings ask for, claimed before it is used. */
 import { BerthError } from "../base/errors.ts";
+import { instance } from "../base/paths.ts";
 import type { ContainerConfig } from "../config/schema.ts";
+import { mustRun, runProgram } from "../kernel/run.ts";
 import { claimAddress, releaseAddress } from "../network/addresses.ts";
 import { ensureBridge, subnetOf } from "../network/bridge.ts";
 import { contains, type Subnet, toNumber } from "../network/ipv4.ts";
+import { hostLink } from "../network/records.ts";
 import type { LockedContainer } from "./container.ts";
-import { type ContainerState, hostConfig, saveState } from "./store.ts";
+import { statusOf } from "./status.ts";
+import { type ContainerState, hostConfig, loadConfig, loadState, saveState } from "./store.ts";
 
 /** Makes the host's side of the network, and follows an address that was changed in the settings. */
 export async function reconcileNetwork({ name, config, state }: LockedContainer): Promise<ContainerState> {
@@ -50,4 +54,20 @@ function moveAddress(name: string, state: ContainerState, address: string | null
   saveState(name, moved);
   if (state.address !== null) releaseAddress(state.address, state.uuid);
   return moved;
+}
+
+/** Told by a host that has a guest's MAC now: bridges on the way learn where it is. Its own setting is put back. */
+const ANNOUNCE = `at=/proc/sys/net/ipv4/conf/eth0/arp_notify; was=$(cat $at); echo 1 > $at
+ip link set dev eth0 address "$1"; echo "$was" > $at`;
+
+/** Raises the link of a guest that nobody was to hear, and lets the network know where it is. */
+export async function connectGuest(name: string): Promise<void> {
+  const status = statusOf(name);
+  const { mac } = loadState(name);
+  if (status.state === "stopped" || loadConfig(name).network.mode === "none") return;
+  const link = hostLink(instance.linkPrefix, name);
+  const tools = { package: "iproute2" };
+  await mustRun(["ip", "link", "set", "dev", link, "master", instance.bridge, "up"], tools);
+  const inside = ["nsenter", `--net=/proc/${status.init.pid}/ns/net`, "--", "/bin/sh", "-c", ANNOUNCE, "sh"];
+  await runProgram([...inside, mac], tools);
 }

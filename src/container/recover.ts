@@ -13,6 +13,7 @@ import { releaseIds } from "./ids.ts";
 import { clearIntent, declareIntent, hasIntent, type IntentOf, type Owner, readIntent } from "./intent.ts";
 import { holdsLayers, sweepLayers } from "./layers.ts";
 import { type ContainerLock, dropLockFile, tryTakeLock } from "./lock.ts";
+import { connectGuest } from "./network.ts";
 import { statusOf } from "./status.ts";
 import { loadState, saveState } from "./store.ts";
 import { settleResume, settleSuspend } from "./suspended.ts";
@@ -51,7 +52,7 @@ export async function recover(lock: ContainerLock): Promise<boolean> {
     case "depart":
       return await settleDeparture(lock, intent);
     case "arrive":
-      return settleArrival(name, intent);
+      return await settleArrival(name, intent);
     case "suspend":
       await settleSuspend(name);
       return true;
@@ -97,7 +98,8 @@ async function settleDeparture(lock: ContainerLock, intent: IntentOf<"depart">):
 }
 
 /** It goes on here as if nothing had been. */
-export async function stay(name: string, { layers }: IntentOf<"depart">): Promise<void> {
+export async function stay(name: string, { layers, live }: IntentOf<"depart">): Promise<void> {
+  if (live) await settleSuspend(name);
   if (statusOf(name).state === "frozen") cgroups().setFrozen(name, false);
   clearIntent(name);
   await sweepLayers(layers);
@@ -119,14 +121,15 @@ export async function leave(lock: ContainerLock, intent: IntentOf<"depart">): Pr
 }
 
 /** Completes an arrival that is noted as one; any other waits. */
-function settleArrival(name: string, intent: IntentOf<"arrive">): true {
+async function settleArrival(name: string, intent: IntentOf<"arrive">): Promise<true> {
   if (!hasArrived(intent.id)) throw undecided(name, "the host that it comes from");
-  finishArrival(name, intent);
+  await finishArrival(name, intent);
   return true;
 }
 
-/** It is this host's from now on. */
-export function finishArrival(name: string, { shouldRun }: IntentOf<"arrive">): void {
+/** It is this host's from now on; one that runs already has waited for that to be heard. */
+export async function finishArrival(name: string, { live, shouldRun }: IntentOf<"arrive">): Promise<void> {
+  if (live) await connectGuest(name);
   saveState(name, { ...loadState(name), shouldRun });
   clearIntent(name);
 }

@@ -7,6 +7,7 @@ import type { ContainerConfig } from "../config/schema.ts";
 import { cgroups } from "../resources/cgroup.ts";
 import type { Usage } from "../resources/driver.ts";
 import { type DiskUse, diskOf } from "./disk.ts";
+import { mountPoints } from "./mounted.ts";
 import { containerNames } from "./name.ts";
 import { recoverIdle } from "./recover.ts";
 import { type Status, statusOf } from "./status.ts";
@@ -20,6 +21,8 @@ export type View = {
   readonly usage: Usage | undefined;
   /** Of one that runs. */
   readonly disk: DiskUse | undefined;
+  /** Where on the host its root is mounted, which keeps it from starting. */
+  readonly mounted: readonly string[];
   /** Seconds since init started. */
   readonly uptime: number | undefined;
 };
@@ -42,6 +45,7 @@ export function viewOf(name: string): View {
     state,
     status,
     disk: running ? diskOf({ name, config, state, status }) : undefined,
+    mounted: running ? [] : mountPoints({ name, state }),
     usage: running ? cgroups().usage(name) : undefined,
     uptime: running ? Math.max(0, sinceBoot() - status.init.startTime / USER_HZ) : undefined,
   };

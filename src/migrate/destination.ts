@@ -14,10 +14,12 @@ import { mustFit } from "../container/restore-fill.ts";
 import { startContainer } from "../container/start.ts";
 import { saveState } from "../container/store.ts";
 import { setUserLimits } from "../container/user-limits.ts";
+import { cgroups } from "../resources/cgroup.ts";
 import { storageDriver } from "../storage/drivers.ts";
 import { must } from "../storage/program.ts";
 import type { Channel } from "./channel.ts";
 import { hostFacts } from "./host-facts.ts";
+import { receiveProcesses, reviveOr } from "./live-receive.ts";
 import { type Answer, type Offer, PROTOCOL, type Request, requestSchema } from "./messages.ts";
 import { settleHere, standingHere } from "./standing.ts";
 import { receiveTemplate } from "./template-receive.ts";
@@ -162,6 +164,9 @@ async function receive(line: Line, begun: LockedContainer, offer: Offer): Promis
           })),
         );
         break;
+      case "processes":
+        await receiveProcesses(line.bulk(), container, request, offer);
+        break;
       case "prepare":
         await upper(async (root) => {
           await must("storage.failed", `cannot write ${root} to disk`, "sync", ["-f", "--", root]);
@@ -214,14 +219,20 @@ async function waitForWord(
   mustFit(container, name, `give it more before it moves: \`berth set ${name} --disk SIZE\``);
   declareIntent(name, intent);
   await line.done();
-  const word = await line.next();
+  let word = await line.next();
+  if (word?.type === "revive") {
+    await reviveOr(container, () => declareIntent(name, { operation: "create", uuid, storage, layers }));
+    await line.done();
+    word = await line.next();
+  }
   if (word?.type === "commit") {
     noteArrival(offer.id, name);
-    finishArrival(name, intent);
+    await finishArrival(name, intent);
     return "commit";
   }
   if (word?.type !== "abort")
     throw new BerthError("migrate.undecided", `the line was cut before it was known whose ${name} is`);
   declareIntent(name, { operation: "create", uuid, storage, layers });
+  if (offer.live) cgroups().kill(name);
   return "abort";
 }

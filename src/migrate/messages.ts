@@ -1,10 +1,11 @@
 /** What two berths say to each other while a container moves. The source asks, the destination answers each once. */
 import * as v from "valibot";
+import { cgroupValues } from "../checkpoint/cgroup-tree.ts";
 import { driverNames } from "../config/storage-drivers.ts";
 import { manifestSchema } from "../storage/archive/backup-manifest.ts";
 
 /** Changes when one side could misunderstand the other. */
-export const PROTOCOL = 1;
+export const PROTOCOL = 2;
 
 const text = (most: number) => v.pipe(v.string(), v.maxLength(most));
 const count = v.pipe(v.number(), v.integer(), v.minValue(0));
@@ -72,6 +73,34 @@ const quotaSchema = v.object({
 
 export type UserQuota = v.InferOutput<typeof quotaSchema>;
 
+/** A cgroup's path below the guest's root, and the name of a file in one: nothing leads out of it. */
+const cgroupPath = v.pipe(text(4096), v.regex(/^(?:\/(?!\.{1,2}(?:\/|$))[^/\0]+)*$/));
+const cgroupFile = v.pipe(text(255), v.regex(/^(?!\.{1,2}$)[^/\0]+$/));
+
+const cgroupSchema = v.object({
+  path: cgroupPath,
+  uid: count,
+  gid: count,
+  files: v.pipe(
+    v.array(v.pipe(v.tuple([cgroupFile, count, count]), v.readonly())),
+    v.maxLength(256),
+    v.readonly(),
+  ),
+  values: v.record(v.picklist(cgroupValues), text(4096)),
+  attributes: v.record(v.pipe(text(255), v.startsWith("user.")), text(65536)),
+});
+
+/** What lies beside CRIU's images (checkpoint/record.ts); owners are the source's ids. */
+const recordSchema = v.object({
+  version: v.literal(1),
+  dumped: v.number(),
+  kernel: text(128),
+  criu: text(64),
+  console: v.pipe(text(64), v.regex(/^tty\[[0-9a-f]+:[0-9a-f]+\]$/)),
+  processes: count,
+  cgroups: v.pipe(v.array(cgroupSchema), v.maxLength(16384), v.readonly()),
+});
+
 const requestSchemas = [
   v.object({ type: v.literal("hello"), protocol: v.number() }),
   offerSchema,
@@ -90,8 +119,12 @@ const requestSchemas = [
   /** What is new in its upper directory follows. */
   v.object({ type: v.literal("upper") }),
   v.object({ type: v.literal("quotas"), quotas: v.pipe(v.array(quotaSchema), v.maxLength(4096)) }),
+  /** CRIU's images follow, as an archive. */
+  v.object({ type: v.literal("processes"), record: recordSchema, cgroup: cgroupPath }),
   /** All is there: make it last and wait for a word. */
   v.object({ type: v.literal("prepare") }),
+  /** Bring its processes back; nobody is to hear them yet. */
+  v.object({ type: v.literal("revive") }),
   /** It is yours. */
   v.object({ type: v.literal("commit") }),
   /** It stays with us. */

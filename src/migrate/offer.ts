@@ -2,8 +2,10 @@
 import { readFileSync } from "node:fs";
 import { containerPaths } from "../base/paths.ts";
 import { version } from "../base/version.ts";
+import { describe, obstaclesOf } from "../checkpoint/checkable.ts";
+import { findCriu } from "../checkpoint/program.ts";
 import { isVolume } from "../config/mounts.ts";
-import type { Container } from "../container/container.ts";
+import type { Container, LockedContainer } from "../container/container.ts";
 import { mountPoints } from "../container/mounted.ts";
 import { listSnapshots } from "../container/snapshots.ts";
 import { statusOf } from "../container/status.ts";
@@ -46,18 +48,30 @@ export function makeOffer(container: Container, id: string, request: MigrateRequ
     },
     name: request.name ?? null,
     storage: request.storage ?? null,
-    live: false,
+    live: isLive(container.name, request),
     used: usedBytes(container),
     shouldRun: state.shouldRun,
     host: hostFacts(),
   };
 }
 
+/** Whether its processes and connections come along. One that stays here too is stopped: both would have the same. */
+export const isLive = (name: string, { offline, keep }: MigrateRequest): boolean =>
+  !offline && !keep && statusOf(name).state === "running";
+
 /** Bytes of its volume and layers; null where a driver does not count. */
 function usedBytes({ state }: Container): number | null {
   const all = [{ id: state.uuid, storage: state.storage }, ...state.layers];
   const used = all.map(({ id, storage }) => storageDriver(storage).usage(id).usedBytes);
   return used.includes(undefined) ? null : used.reduce<number>((sum, bytes) => sum + (bytes ?? 0), 0);
+}
+
+/** What stands in the way of its processes. */
+export async function liveFaults(container: LockedContainer): Promise<Fault[]> {
+  const cure = "--offline stops it, moves it and starts it there";
+  const found = await findCriu();
+  if ("fault" in found) return [{ what: `this host cannot checkpoint: ${found.fault}`, cure }];
+  return (await obstaclesOf(container)).map((one) => ({ what: describe(one), cure: `${one.cure}; ${cure}` }));
 }
 
 /** What of the container itself stands in the way, all of it. */

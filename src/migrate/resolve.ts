@@ -45,6 +45,12 @@ export async function askAgain(name: string, intent: IntentOf<"depart">, cause: 
   );
 }
 
+/** Tells the destination, on a line of its own, that the container has stayed here. */
+export async function tellThat({ to, id }: IntentOf<"depart">): Promise<void> {
+  await using line = await openLine(to);
+  await line.ask({ type: "settle", id, take: false });
+}
+
 async function askOn(line: SourceLine, intent: IntentOf<"depart">): Promise<Decision> {
   const { id } = intent;
   const { mark } = await line.askFor({ type: "standing", id }, "standing");

@@ -4,7 +4,7 @@
  */
 import { asBerthError, BerthError } from "../base/errors.ts";
 import { orInterrupted, type Progress } from "../base/progress.ts";
-import { copyUpAliasesOf, withLayerTrees } from "../container/aliases.ts";
+import { resumeContainer } from "../checkpoint/resume.ts";
 import { type LockedContainer, withContainer } from "../container/container.ts";
 import { type Destination, declareIntent, type IntentOf } from "../container/intent.ts";
 import { dropLockFile } from "../container/lock.ts";
@@ -12,20 +12,16 @@ import { leave, stay } from "../container/recover.ts";
 import { startContainer } from "../container/start.ts";
 import { statusOf } from "../container/status.ts";
 import { stopContainer } from "../container/stop.ts";
-import { userLimitsOf } from "../container/user-limits.ts";
-import { nothingWritten, writeGuestTree } from "../storage/archive/backup-writer.ts";
-import { endOfArchive } from "../storage/archive/tar-block.ts";
-import { writeTree } from "../storage/archive/tar-writer.ts";
+import { loadState } from "../container/store.ts";
 import type { DriverName } from "../storage/driver.ts";
-import { storageDriver } from "../storage/drivers.ts";
-import { readTemplate } from "../storage/templates.ts";
+import { moveLive } from "./live-send.ts";
 import type { Fault, Offer } from "./messages.ts";
-import { makeOffer, sourceFaults } from "./offer.ts";
-import { askAgain } from "./resolve.ts";
+import { liveFaults, makeOffer, sourceFaults } from "./offer.ts";
+import { askAgain, tellThat } from "./resolve.ts";
+import { type Move, sendFiles, sendTemplate } from "./send.ts";
 import { openLine, type SourceLine } from "./source-line.ts";
-import { type Stage, type Stages, watchStages } from "./stages.ts";
+import { type Stage, watchStages } from "./stages.ts";
 import type { Terms } from "./terms.ts";
-import { nothingSent, sendPass } from "./tree-send.ts";
 
 export type MigrateRequest = {
   readonly to: Destination;
@@ -34,6 +30,8 @@ export type MigrateRequest = {
   readonly storage: DriverName | undefined;
   /** Whether it stays here too, stopped. */
   readonly keep: boolean;
+  /** Whether one that runs is stopped for it and started there, instead of going on there. */
+  readonly offline: boolean;
   /** Whether it is only looked at what stands in the way. */
   readonly dryRun: boolean;
 };
@@ -50,17 +48,7 @@ export type MigrateResult = {
   readonly startFault: string | null;
 };
 
-type Move = {
-  readonly container: LockedContainer;
-  readonly request: MigrateRequest;
-  readonly progress: Progress;
-  readonly line: SourceLine;
-  readonly stages: Stages;
-  readonly offer: Offer;
-  readonly terms: Terms;
-};
-
-/** Moves a container; one that runs is stopped for it and started there. On a failure it is here as it was. */
+/** Moves a container; one that runs goes on there, or is stopped and started there when that is wished. On a failure it is here as it was. */
 export async function migrateContainer(
   word: string,
   request: MigrateRequest,
@@ -95,6 +83,7 @@ async function agree(
   const terms = await line.askFor(offer, "terms");
   const faults = [
     ...sourceFaults(container, request),
+    ...(offer.live ? await liveFaults(container) : []),
     ...terms.faults.map(({ what, cure }) => ({ what: `${request.to.host}: ${what}`, cure })),
   ];
   if (faults.length > 0) throw refused(container.name, request.to.host, faults);
@@ -119,22 +108,28 @@ async function carryOut(move: Move): Promise<string | null> {
   const intent = departure(move, "moving");
   declareIntent(name, intent);
   try {
-    if (ran) await stages.run("stopping it", async () => await stop(move));
-    await line.ask({ type: "begin" });
-    await stages.run("sending its files", async () => await sendFiles(move));
-    await stages.run("making it last there", async () => await line.ask({ type: "prepare" }));
-    progress.signal.throwIfAborted();
+    if (offer.live) await moveLive(move);
+    else await moveStill(move, ran);
   } catch (error) {
     await goBack(move, intent, ran);
     throw orInterrupted(progress, `migrating ${name}`, error);
   }
   await stages.run("switching", async () => await switchOver(move, ran));
-  const startFault = ran ? await startThere(move) : null;
+  const startFault = ran && !offer.live ? await startThere(move) : null;
   await stages.run("leaving", async () => {
     if (!(await leave(lock, departure(move, "gone")))) dropLockFile(lock);
     await line.ask({ type: "forget", id: offer.id }).catch(() => {}); // a note that nobody needs
   });
   return startFault;
+}
+
+async function moveStill(move: Move, ran: boolean): Promise<void> {
+  const { line, stages, progress } = move;
+  if (ran) await stages.run("stopping it", async () => await stop(move));
+  await line.ask({ type: "begin" });
+  await stages.run("sending its files", async () => await sendFiles(move));
+  await stages.run("making it last there", async () => await line.ask({ type: "prepare" }));
+  progress.signal.throwIfAborted();
 }
 
 function departure(
@@ -143,7 +138,7 @@ function departure(
 ): IntentOf<"depart"> {
   const { uuid, storage } = container.state;
   const { keep, to } = request;
-  return { operation: "depart", id: offer.id, to, mark, layers: [], keep, live: false, uuid, storage };
+  return { operation: "depart", id: offer.id, to, mark, layers: [], keep, live: offer.live, uuid, storage };
 }
 
 async function stop({ container, progress }: Move): Promise<void> {
@@ -172,18 +167,22 @@ async function switchOver(move: Move, ran: boolean): Promise<void> {
 
 /** Takes everything back; what stands in the way of that is added to the first failure's words. */
 async function goBack(
-  { container, line, progress }: Move,
+  { container, line, progress, offer }: Move,
   intent: IntentOf<"depart">,
   ran: boolean,
 ): Promise<void> {
-  if (!line.isCut()) await line.ask({ type: "abort" }).catch(() => {}); // it removes it by itself, too
+  if (!line.isCut())
+    await line.ask({ type: "abort" }).catch(() => {}); // it removes it by itself, too
+  else if (offer.live) await tellThat(intent).catch(() => {}); // a person may, too
   await stay(container.name, intent);
   if (!ran || statusOf(container.name).state !== "stopped") return;
-  await startContainer(container).catch((error: unknown) =>
-    progress.emit({
-      type: "warning",
-      text: `${container.name} was stopped for the migration and does not start again: ${asBerthError(error).message}`,
-    }),
+  const same = { ...container, state: loadState(container.name) };
+  await (same.state.suspended ? resumeContainer(same, progress) : startContainer(same)).catch(
+    (error: unknown) =>
+      progress.emit({
+        type: "warning",
+        text: `${container.name} had to end for the migration and does not go on: ${asBerthError(error).message}`,
+      }),
   );
 }
 
@@ -195,57 +194,4 @@ async function startThere({ line, stages }: Move): Promise<string | null> {
   } catch (error) {
     return asBerthError(error).message;
   }
-}
-
-async function sendTemplate({ line, offer, progress }: Move): Promise<void> {
-  const { digest } = offer.manifest.template;
-  const template = readTemplate(digest);
-  if (template === undefined)
-    throw new BerthError("template.not-found", `the template ${digest.slice(0, 12)} is gone`);
-  await line.askWithBulk({ type: "template" }, async (write) => {
-    await writeTree(template.rootfs, write, {
-      prefix: "./",
-      owner: (id) => id,
-      xattr: (xattr) => xattr,
-      signal: progress.signal,
-    });
-    await write(endOfArchive);
-  });
-}
-
-/** Layers from top to bottom, its own volume, and the limits of its users. Nobody writes to them meanwhile. */
-async function sendFiles(move: Move): Promise<void> {
-  const { container, line, progress } = move;
-  const { state } = container;
-  const written = nothingWritten();
-  await copyUpAliasesOf(container);
-  await withLayerTrees(state.layers, async (paths) => {
-    for (const [index, path] of paths.entries())
-      await line.askWithBulk({ type: "layer", index }, async (write) => {
-        const baseUid = state.layers[index]?.baseUid ?? 0;
-        await writeGuestTree({ prefix: "./", path, baseUid }, true, write, written, {
-          onBytes: () => {},
-          signal: progress.signal,
-        });
-        await write(endOfArchive);
-      });
-  });
-  await storageDriver(state.storage).withVolume(state.uuid, async (dir) => {
-    const tree = { path: `${dir}/upper`, baseUid: state.baseUid };
-    await sendPass(line, tree, nothingSent, written, progress);
-  });
-  await sendUserLimits(move);
-}
-
-async function sendUserLimits({ container, line }: Move): Promise<void> {
-  const { uuid: id, storage, baseUid } = container.state;
-  const limits = await userLimitsOf(container, { id, storage, baseUid });
-  if (limits.length === 0) return;
-  await line.ask({
-    type: "quotas",
-    quotas: limits.map(({ kind, id: one, bytes, inodes, soft }) => ({
-      ...{ kind, id: one, bytes: bytes ?? null, inodes: inodes ?? null },
-      ...{ softBytes: soft?.bytes ?? null, softInodes: soft?.inodes ?? null },
-    })),
-  });
 }

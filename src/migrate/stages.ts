@@ -4,8 +4,8 @@ import type { Progress } from "../base/progress.ts";
 export type Stage = { readonly stage: string; readonly milliseconds: number };
 
 export type Stages = {
-  /** Runs one stage; shows when it begins and how long it took. */
-  readonly run: <T>(stage: string, work: () => Promise<T>) => Promise<T>;
+  /** Runs one stage; shows when it begins and how long it took. `since`: it has begun already. */
+  readonly run: <T>(stage: string, work: () => Promise<T>, since?: number) => Promise<T>;
   /** Those that are over, in order. */
   readonly done: readonly Stage[];
 };
@@ -14,9 +14,8 @@ export function watchStages({ emit }: Progress): Stages {
   const done: Stage[] = [];
   return {
     done,
-    run: async (stage, work) => {
+    run: async (stage, work, since = performance.now()) => {
       emit({ type: "step", label: stage });
-      const since = performance.now();
       const result = await work();
       const milliseconds = Math.round((performance.now() - since) * 10) / 10;
       done.push({ stage, milliseconds });

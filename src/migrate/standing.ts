@@ -4,6 +4,7 @@ import { type IntentOf, readIntent } from "../container/intent.ts";
 import { type ContainerLock, dropLockFile, withLock } from "../container/lock.ts";
 import { containerNames } from "../container/name.ts";
 import { discard, finishArrival } from "../container/recover.ts";
+import { cgroups } from "../resources/cgroup.ts";
 import type { DestinationMark } from "./phases.ts";
 
 export type Standing = { readonly mark: DestinationMark; readonly name: string | null };
@@ -44,7 +45,8 @@ export async function settleWaiting(
   take: boolean,
 ): Promise<void> {
   if (take) noteArrival(intent.id, lock.name);
-  if (hasArrived(intent.id)) return finishArrival(lock.name, intent);
+  if (hasArrived(intent.id)) return await finishArrival(lock.name, intent);
+  if (intent.live) cgroups().kill(lock.name);
   await discard(lock, intent);
   dropLockFile(lock);
 }

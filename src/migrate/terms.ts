@@ -3,6 +3,7 @@ import { existsSync, statfsSync } from "node:fs";
 import { BerthError } from "../base/errors.ts";
 import { instance, poolDir } from "../base/paths.ts";
 import { formatSize } from "../base/units.ts";
+import { findCriu } from "../checkpoint/program.ts";
 import { renameHeading } from "../config/new.ts";
 import { parseContainerConfig } from "../config/parse.ts";
 import type { ContainerConfig } from "../config/schema.ts";
@@ -64,10 +65,23 @@ export async function termsOf(offer: Offer): Promise<Terms> {
     if (storage !== undefined) await check(async () => await checkUserQuota(config, storage));
     await check(() => checkNetwork(config, offer, warnings));
   }
+  if (offer.live) faults.push(...(await liveFaults(offer)));
   const needsTemplate = readTemplate(manifest.template.digest) === undefined;
   await check(() => mustHaveRoom(offer, needsTemplate, storage));
   warnings.push(...warningsOf(offer, storage));
   return { type: "terms", faults, warnings, name, storage: storage ?? null, needsTemplate };
+}
+
+/** What its processes miss here. */
+async function liveFaults({ host }: Offer): Promise<Fault[]> {
+  const cure = "--offline stops it, moves it and starts it there";
+  const found = await findCriu();
+  const here = hostFacts().cpuFlags;
+  const missing = host.cpuFlags.filter((flag) => !here.includes(flag));
+  return [
+    ...("fault" in found ? [{ what: `that host cannot restore processes: ${found.fault}`, cure }] : []),
+    ...(missing.length > 0 ? [{ what: `its processors lack ${missing.join(", ")}`, cure }] : []),
+  ];
 }
 
 /** A creation that was cut short is undone first. */

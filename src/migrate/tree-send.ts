@@ -1,6 +1,6 @@
 /**
- * Sending a tree in passes: the first has all of it, each later one what changed since. Nobody writes to the tree during
- * a pass. What has changed is told by inode and ctime, which nothing in the tree can forge.
+ * Sending a tree in passes: the first has all of it, each later one what changed since. Only during
+ * the last one nobody may write to the tree. What has changed is told by inode and ctime, which nothing in the tree can forge.
  */
 import type { Progress } from "../base/progress.ts";
 import { isLeftOut, type Written, writeGuestTree } from "../storage/archive/backup-writer.ts";
@@ -27,10 +27,10 @@ const GRANULE_NS = 20_000_000n;
 const UNKNOWN = -1n;
 
 /** Looks at every entry that an archive of the tree would have. */
-export function surveyTree(path: string): Survey {
+export function surveyTree(path: string, live = false): Survey {
   const settledBefore = BigInt(Date.now()) * 1_000_000n - GRANULE_NS;
   const survey = new Map<string, Mark>();
-  for (const { relative, stat } of treeEntries(path, (entry) => isLeftOut(entry, true)))
+  for (const { relative, stat } of treeEntries(path, (entry) => isLeftOut(entry, true), live))
     survey.set(relative.toString("latin1"), {
       inode: stat.ino,
       ctime: stat.ctimeNs < settledBefore ? stat.ctimeNs : UNKNOWN,
@@ -68,7 +68,12 @@ export function changesBetween(before: Survey, now: Survey): Changes {
   };
 }
 
-export type SentTree = { readonly path: string; readonly baseUid: number };
+export type SentTree = {
+  readonly path: string;
+  readonly baseUid: number;
+  /** Whether its guest runs: what it changes meanwhile comes with the next pass. */
+  readonly live: boolean;
+};
 
 /** Names in one message. */
 const BATCH = 256;
@@ -76,12 +81,12 @@ const BATCH = 256;
 /** Sends what the tree has beyond `before`; gives its state for the next pass, and how many entries were sent. */
 export async function sendPass(
   line: SourceLine,
-  { path, baseUid }: SentTree,
+  { path, baseUid, live }: SentTree,
   before: Survey,
   written: Written,
   progress: Progress,
 ): Promise<{ readonly survey: Survey; readonly entries: number }> {
-  const survey = surveyTree(path);
+  const survey = surveyTree(path, live);
   const { changed, gone, renewed } = changesBetween(before, survey);
   for (let at = 0; at < Math.max(gone.length, renewed.length); at += BATCH)
     await line.ask({
@@ -94,6 +99,7 @@ export async function sendPass(
       onBytes: (done) =>
         progress.emit({ type: "advance", label: "sending files", done, total: undefined, unit: "bytes" }),
       signal: progress.signal,
+      live,
       passOver: ({ relative }) => !changed.has(relative.toString("latin1")),
     });
     await write(endOfArchive);

@@ -50,6 +50,13 @@ export function networkRecords(config: ContainerConfig["network"], facts: Networ
   ];
 }
 
+/** The same without a bridge for the host's side: it stays down, and nobody hears the guest. */
+export const withoutBridge = (records: readonly PlanRecord[]): PlanRecord[] =>
+  records.map((record) => {
+    const [op, ...words] = record;
+    return op === "veth" ? [op, ...words.slice(0, -1), ""] : record;
+  });
+
 /** /etc/hosts with the guest's own names. */
 export function hostsFile(hostname: string, address: string | undefined): string {
   const short = hostname.split(".")[0] ?? hostname;

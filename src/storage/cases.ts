@@ -13,6 +13,7 @@ import {
 } from "node:fs";
 import { BerthError } from "../base/errors.ts";
 import { poolDir } from "../base/paths.ts";
+import { openTreeCopy } from "../kernel/tree-tool.ts";
 import type { StorageDriver, VolumeLimits } from "./driver.ts";
 import { rootRecords } from "./overlay.ts";
 import { createPool, type PoolRequest, removePool } from "./pool.ts";
@@ -201,6 +202,31 @@ export function driverCases(driver: StorageDriver, pool?: PoolRequest): void {
         expect(await inOverlay(driver, place, "cat two again/deep/file")).toBe(
           "one\nmore\nlast\ndir/deep/file",
         );
+      });
+
+      test("an upper directory copied to another volume shows there as it was, but for its device nodes", async () => {
+        const lower = `${root}/copied-lower`;
+        mkdirSync(`${lower}/dir`, { recursive: true });
+        for (const file of ["dir/below", "kept", "gone"]) writeFileSync(`${lower}/${file}`, `${file}\n`);
+        const place = { at: `${root}/mounts`, layers: [], lower };
+        const look = "find . | sort; cat hard; stat -c '%a %u:%g %h' hard";
+        await driver.create("a", limits);
+        const before = await inOverlay(
+          driver,
+          { ...place, volume: "a" },
+          `mv dir moved; rm gone; mkdir dir; echo word > soft; ln soft hard; chown 7:8 hard; chmod 4750 hard; ${look}; mknod null c 1 3; mknod dir/disk b 7 0`,
+        );
+        await driver.create("b", limits);
+        await driver.withVolume("a", async (from) => {
+          await driver.withVolume("b", async (to) => {
+            await using tree = openTreeCopy(`${from}/upper`, `${to}/upper`);
+            await tree.pass();
+            await tree.sync();
+          });
+        });
+        expect(before).toContain("./moved/below");
+        expect(before).toContain("4750 7:8 2");
+        expect(await inOverlay(driver, { ...place, volume: "b" }, look)).toBe(before);
       });
 
       test.skipIf(driver.snapshot === undefined)("a snapshot is the volume as it was", async () => {

@@ -7,14 +7,14 @@ import {
   closeSync,
   existsSync,
   fsyncSync,
+  linkSync,
   mkdirSync,
   openSync,
   readdirSync,
-  renameSync,
   rmSync,
   truncateSync,
 } from "node:fs";
-import { BerthError } from "../base/errors.ts";
+import { BerthError, errnoOf } from "../base/errors.ts";
 import { makeDirs, syncDir } from "../base/files.ts";
 import { cacheDir } from "../base/paths.ts";
 import { formatSize } from "../base/units.ts";
@@ -82,12 +82,24 @@ export async function goldenImage(
     await format(`${stage}/golden.img`, `${stage}/root`, bytes, inodes, userQuota);
     if (userQuota) await countAnew(`${stage}/golden.img`);
     syncFile(`${stage}/golden.img`);
-    renameSync(`${stage}/golden.img`, path);
+    // Whoever comes second leaves the first one alone: it is being copied.
+    if (!linkNew(`${stage}/golden.img`, path)) return path;
     syncDir(dir);
   } finally {
     rmSync(stage, { recursive: true, force: true });
   }
   return path;
+}
+
+/** Gives a file a second name; false where another has it. */
+function linkNew(path: string, name: string): boolean {
+  try {
+    linkSync(path, name);
+    return true;
+  } catch (error) {
+    if (errnoOf(error) === "EEXIST") return false;
+    throw error;
+  }
 }
 
 async function format(

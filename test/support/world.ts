@@ -109,7 +109,11 @@ export async function templateInfo(name: string): Promise<{ readonly mirror: str
 }
 
 /** A new world with the named templates. */
-export async function newWorld(...templates: readonly string[]): Promise<World> {
+export const newWorld = async (...templates: readonly string[]): Promise<World> =>
+  await newWorldBy([], ...templates);
+
+/** The same where berth is run by another program: its words go before berth's. */
+export async function newWorldBy(by: readonly string[], ...templates: readonly string[]): Promise<World> {
   await needTemplates(...templates);
   const root = mkdtempSync(`${process.env.BERTH_TEST_DIR ?? "/tmp"}/t-berth-`);
   const at = instanceOf(root);
@@ -117,7 +121,7 @@ export async function newWorld(...templates: readonly string[]): Promise<World> 
   if (templates.length > 0) symlinkSync(`${instanceOf(templateCache).lib}/templates`, `${at.lib}/templates`);
   const env = { BERTH_ROOT: root };
 
-  const berth = (...args: readonly string[]): Promise<Result> => run([berthBinary, ...args], { env });
+  const berth = (...args: readonly string[]): Promise<Result> => run([...by, berthBinary, ...args], { env });
   const ok = async (...args: readonly string[]): Promise<string> => {
     const { code, stdout, stderr } = await berth(...args);
     if (code !== 0) throw new Error(`berth ${args.join(" ")}: exit code ${code}\n${stderr}${stdout}`);

@@ -13,7 +13,7 @@ export const command = defineCommand({
     "At once, sharing what the source has written: both only store what they change from then on. The clone has user ids, address, MAC, machine id and ssh host keys of its own, the source's settings but for ctid, hostname and a fixed address, and those given here. A running source is copied as `snapshot create` does it.",
   arguments: [nameArgument, { name: "clone", kind: "string", summary: "Name of the clone" }],
   options: [
-    { name: "snapshot", kind: "string", value: "SNAPSHOT", summary: "From this snapshot of the source" },
+    { name: "snapshot", kind: "snapshot", summary: "From this snapshot of the source" },
     { name: "start", kind: "flag", summary: "Start it as well" },
     ...settingOptions,
   ] as const,

@@ -1,7 +1,11 @@
 /** `berth __complete`: what the shells' completion scripts ask. */
 import { readdirSync } from "node:fs";
-import { instance, templatesDir } from "../../base/paths.ts";
+import { containerPaths, instance, templatesDir } from "../../base/paths.ts";
+import { containerSettings } from "../../config/reference.ts";
+import { resolveName } from "../../container/name.ts";
+import { loadConfig } from "../../container/store.ts";
 import { commandTable } from "../command-table.ts";
+import { nameOf } from "../each.ts";
 import { defineCommand } from "../framework/command.ts";
 import { complete } from "../framework/completion.ts";
 import { joinBroken, shells } from "../framework/shells.ts";
@@ -12,6 +16,17 @@ function entries(directory: string): readonly string[] {
     return readdirSync(directory)
       .filter((name) => !name.startsWith("."))
       .sort();
+  } catch {
+    return [];
+  }
+}
+
+const jsonNames = (directory: string): readonly string[] =>
+  entries(directory).flatMap((file) => /^(.*)\.json$/.exec(file)?.[1] ?? []);
+
+function mountTargets(container: string): readonly string[] {
+  try {
+    return loadConfig(resolveName(container)).mounts.map(({ target }) => target);
   } catch {
     return [];
   }
@@ -30,8 +45,10 @@ export const command = defineCommand({
     const { candidates, files } = await complete(commandTable, words, {
       container: () => entries(`${instance.lib}/containers`),
       template: () => entries(`${templatesDir()}/names`),
-      volume: () =>
-        entries(`${instance.lib}/volumes`).flatMap((file) => /^(.*)\.json$/.exec(file)?.[1] ?? []),
+      volume: () => jsonNames(`${instance.lib}/volumes`),
+      setting: () => containerSettings().map(({ key }) => key),
+      snapshot: (container) => jsonNames(containerPaths(nameOf(container)).snapshots),
+      "mount-target": mountTargets,
     });
     // bash replaces only what stands behind the "=" at which it broke the word.
     const equals = shell === "bash" ? (words.at(-1) ?? "").indexOf("=") : -1;

@@ -29,7 +29,7 @@ const mountText = ({ source, target, options }: Mount): string =>
   `${source} on ${target}${options.length === 0 ? "" : ` (${options.join(", ")})`}`;
 
 function render(
-  { name, config, state, status, usage, uptime }: View,
+  { name, config, state, status, usage, mounted, uptime }: View,
   disk: DiskUse | undefined,
   snapshots: number,
 ): string {
@@ -44,6 +44,7 @@ function render(
         ? `${status.state} (unattended: its keeper died, and with it the console; the next command that changes it brings a new one)`
         : stateWord(status, state),
     ],
+    ["mounted at", mounted.join(", ") || undefined],
     ["init", running ? `process ${status.init.pid} on the host` : undefined],
     ["uptime", uptime === undefined ? undefined : formatDuration(uptime)],
     [

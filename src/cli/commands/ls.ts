@@ -10,9 +10,9 @@ type Row = View | BrokenView;
 
 const stateOf = (row: Row): string => {
   if ("broken" in row) return row.running ? "running (broken config)" : "broken";
-  return row.status.state === "running" && row.status.unattended
-    ? "running (unattended)"
-    : stateWord(row.status, row.state);
+  const word = stateWord(row.status, row.state);
+  if (row.status.state === "running" && row.status.unattended) return `${word} (unattended)`;
+  return row.mounted.length === 0 ? word : `${word} (mounted)`;
 };
 
 const of = (row: Row, cell: (view: View) => string | number | undefined): string | number | undefined =>
@@ -71,7 +71,7 @@ export const command = defineCommand({
   name: "ls",
   summary: "List containers",
   description:
-    "Shows every container with its state, address, memory and disk in use and their limits. The figures are the kernel's, read now; `!` marks one that is above a soft limit of its disk.",
+    "Shows every container with its state, address, memory and disk in use and their limits. The figures are the kernel's, read now; `!` marks one that is above a soft limit of its disk. A suspended container waits to be resumed, a mounted one (`berth mount`) cannot start until it is unmounted.",
   arguments: [{ name: "name", kind: "container", variadic: true, optional: true, summary: "Only these" }],
   options: [
     { name: "running", short: "r", kind: "flag", summary: "Only those that run" },

@@ -12,7 +12,7 @@ export const command = defineCommand({
   name: "migrate",
   summary: "Move a container to another host",
   description:
-    "Over ssh, to a host that has berth too. Both sides are looked at first, and all that stands in the way is named at once. The container's files, its frozen layers, the limits of its users, its settings, UUID, MAC and address go along; its template where it is missing. One that runs is stopped for it, and started there.\n\nUntil the other host has noted that it has the container, it is here as it was, whatever fails, also when berth is killed or the line is cut; from then on it is there and removed here. Where the line is cut at the very switch it stands still on both hosts, and --resolve finds out.",
+    "Over ssh, to a host that has berth too. Both sides are looked at first, and all that stands in the way is named at once. The container's files, its frozen layers, the limits of its users, its settings, UUID, MAC and address go along; its template where it is missing. One that runs goes on there with its processes, memory and connections, if it can be checkpointed (`berth checkable`); with --offline it is stopped for it, and started there.\n\nUntil the other host has noted that it has the container, it is here as it was, whatever fails, also when berth is killed or the line is cut; from then on it is there and removed here. Where the line is cut at the very switch it stands still on both hosts, and --resolve finds out.",
   arguments: [
     nameArgument,
     {
@@ -31,7 +31,8 @@ export const command = defineCommand({
       choices: driverNames,
       summary: "Storage driver there; when absent the one it has, if that works there",
     },
-    { name: "keep", kind: "flag", summary: "Keep it here too, stopped" },
+    { name: "offline", kind: "flag", summary: "Stop one that runs, move it, and start it there" },
+    { name: "keep", kind: "flag", summary: "Keep it here too, stopped; implies --offline" },
     {
       name: "rsh",
       kind: "string",
@@ -59,12 +60,12 @@ export const command = defineCommand({
     if (context.options.resolve) return await settle(name, context);
     if (context.options.is !== undefined) throw usage("--is belongs to --resolve", "leave it out");
     if (host === undefined) throw usage("HOST is missing", "name the host to move to");
-    const { storage, keep } = context.options;
+    const { storage, keep, offline } = context.options;
     const result = await migrateContainer(
       name,
       {
         to: { host, rsh: wordsOf(context.options.rsh) },
-        ...{ name: context.options.name, storage, keep, dryRun: context.options["dry-run"] },
+        ...{ name: context.options.name, storage, keep, offline, dryRun: context.options["dry-run"] },
       },
       context.progress,
     );

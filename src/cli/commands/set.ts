@@ -1,40 +1,41 @@
 import { closest } from "../../base/closest.ts";
 import { BerthError } from "../../base/errors.ts";
 import { requireRoot } from "../../base/root.ts";
+import type { ConfigChanges } from "../../config/parse.ts";
 import { containerSettings } from "../../config/reference.ts";
-import { changeContainer } from "../../container/change.ts";
-import { withContainer } from "../../container/container.ts";
+import { type ChangeResult, changeContainer } from "../../container/change.ts";
+import { type LockedContainer, withContainer } from "../../container/container.ts";
 import { loadConfig } from "../../container/store.ts";
 import { settingWarnings } from "../../container/warnings.ts";
-import { nameArgument, warnTo } from "../each.ts";
+import { namesArgument, namesOf, warnTo } from "../each.ts";
 import { defineCommand } from "../framework/command.ts";
+import { eachName } from "../framework/each-name.ts";
 import { settingOptions, settingsFrom } from "../settings.ts";
 
 export const command = defineCommand({
   name: "set",
-  summary: "Change settings of a container",
+  summary: "Change settings of containers",
   description:
-    "Limits of memory, processors and processes take effect at once, those of the disk too, but that driver image makes disks smaller of stopped containers only; other settings at the next start, and it says which. Comments in config.yaml stay. On any fault nothing has changed.",
-  arguments: [nameArgument],
+    "Limits of memory, processors and processes take effect at once, those of the disk too, but that driver image makes disks smaller of stopped containers only; other settings at the next start, and it says which. Comments in config.yaml stay. On any fault nothing has changed; with several containers that is so for each.",
+  arguments: [namesArgument],
   options: [
     ...settingOptions,
     {
       name: "unmount",
-      kind: "string",
-      value: "TARGET",
+      kind: "mount-target",
       repeatable: true,
       summary: "Take the mount with that target away; may be repeated",
     },
     {
       name: "unset",
-      kind: "string",
-      value: "KEY",
+      kind: "setting",
       repeatable: true,
       summary: "Take a setting away, so that its default holds; may be repeated",
     },
   ] as const,
   examples: [
     { command: "berth set web1 --memory 1G --cpus 2", what: "Give web1 more, at once" },
+    { command: "berth set web1 web2 --pids 500", what: "The same for two of them" },
     { command: "berth set web1 --unset memory", what: "No memory limit any more" },
     {
       command: "berth set web1 --mount /srv/data:/data:ro",
@@ -58,21 +59,30 @@ export const command = defineCommand({
         "there is nothing to set",
         "`berth set --help` lists the settings",
       );
-    const { name } = context.arguments;
-    const { result, warnings } = await withContainer(name, async (container) => {
-      const known = settingWarnings(name, container.config);
-      const result = await changeContainer(container, changes);
-      const now = settingWarnings(name, loadConfig(container.name));
-      return { result, warnings: now.filter((text) => !known.includes(text)) };
-    });
-    [...warnings, ...result.warnings].forEach(warnTo(context));
-    context.out.result({ name, ...result }, () =>
-      result.atNextStart.length === 0
-        ? `${name}: set`
-        : `${name}: set; at the next start: ${result.atNextStart.join(", ")}`,
+    return await eachName(
+      context,
+      namesOf(context),
+      async (name) => {
+        const { result, warnings } = await withContainer(name, (container) => changed(container, changes));
+        [...warnings, ...result.warnings].forEach(warnTo(context));
+        return result;
+      },
+      { render: setLine },
     );
   },
 });
+
+/** Warnings are of what the change itself has taken away. */
+async function changed(container: LockedContainer, changes: ConfigChanges) {
+  const { name, config } = container;
+  const known = settingWarnings(name, config);
+  const result = await changeContainer(container, changes);
+  const now = settingWarnings(name, loadConfig(name));
+  return { result, warnings: now.filter((text) => !known.includes(text)) };
+}
+
+const setLine = (name: string, { atNextStart }: ChangeResult): string =>
+  atNextStart.length === 0 ? `${name}: set` : `${name}: set; at the next start: ${atNextStart.join(", ")}`;
 
 const listed = (given: unknown): readonly string[] => (Array.isArray(given) ? given.map(String) : []);
 

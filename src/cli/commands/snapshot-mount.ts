@@ -11,7 +11,7 @@ export const command = defineCommand({
     "To look into it, or to take single files out of it, while the container runs on. As with `berth mount`, no symbolic link in it is followed. `berth umount NAME` ends it; a snapshot that is mounted is not removed.",
   arguments: [
     nameArgument,
-    { name: "snapshot", kind: "string", summary: "The snapshot" },
+    { name: "snapshot", kind: "snapshot", summary: "The snapshot" },
     { name: "dir", kind: "path", optional: true, summary: "An empty directory to mount it on" },
   ],
   options: [],

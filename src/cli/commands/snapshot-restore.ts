@@ -9,7 +9,7 @@ export const command = defineCommand({
   summary: "Put a container's disk back to a snapshot",
   description:
     "The container must be stopped. What it has now is removed once the snapshot is in its place; take a snapshot of it first to keep it. The snapshot stays. Settings stay as they are; the snapshot has those of its time in `berth snapshot ls --json`.",
-  arguments: [nameArgument, { name: "snapshot", kind: "string", summary: "The snapshot" }],
+  arguments: [nameArgument, { name: "snapshot", kind: "snapshot", summary: "The snapshot" }],
   options: [],
   examples: [{ command: "berth snapshot restore web1 before-upgrade", what: "Back to before" }],
   seeAlso: ["snapshot ls", "clone"],

@@ -11,7 +11,7 @@ export const command = defineCommand({
     "Space that only they took is free at once. A layer that the container or a clone lies on stays with them.",
   arguments: [
     nameArgument,
-    { name: "snapshot", kind: "string", variadic: true, summary: "Snapshot; several may be named" },
+    { name: "snapshot", kind: "snapshot", variadic: true, summary: "Snapshot; several may be named" },
   ],
   options: [],
   examples: [{ command: "berth snapshot rm web1 before-upgrade", what: "It is no longer needed" }],

@@ -32,7 +32,13 @@ export type ValueKind =
   /** The name of a template. */
   | "template"
   /** The name of a volume. */
-  | "volume";
+  | "volume"
+  /** The name of a snapshot of the container that the command is about, its first argument. */
+  | "snapshot"
+  /** Where that container mounts something. */
+  | "mount-target"
+  /** The key of a setting. */
+  | "setting";
 
 type Value = {
   readonly kind: ValueKind;
@@ -214,6 +220,9 @@ const placeholders: Record<ValueKind, string> = {
   container: "NAME",
   template: "TEMPLATE",
   volume: "VOLUME",
+  snapshot: "SNAPSHOT",
+  "mount-target": "TARGET",
+  setting: "KEY",
 };
 
 /** "SIZE" for `--memory SIZE`; undefined for a flag. */

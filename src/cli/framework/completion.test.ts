@@ -34,6 +34,20 @@ const build = defineCommand({
   examples: [],
   async run() {},
 });
+const restore = defineCommand({
+  name: "restore",
+  summary: "Restore",
+  arguments: [
+    { name: "name", kind: "container", summary: "Which" },
+    { name: "snapshot", kind: "snapshot", summary: "Which" },
+  ],
+  options: [
+    { name: "unset", kind: "setting", repeatable: true, summary: "Key" },
+    { name: "unmount", kind: "mount-target", repeatable: true, summary: "Target" },
+  ],
+  examples: [],
+  async run() {},
+});
 const hidden = defineCommand({ ...exec, name: "__x", hidden: true });
 
 const table: CommandTable = [
@@ -42,6 +56,7 @@ const table: CommandTable = [
     commands: {
       start: async () => ({ command: start }),
       exec: async () => ({ command: exec }),
+      restore: async () => ({ command: restore }),
       template: { summary: "Templates", commands: { build: async () => ({ command: build }) } },
       __x: async () => ({ command: hidden }),
     },
@@ -51,6 +66,9 @@ const names = {
   container: () => ["web1", "web2", "db"],
   template: () => ["debian-13"],
   volume: () => ["data"],
+  setting: () => ["memory", "network.mode"],
+  snapshot: (container: string) => [`${container}-monday`, `${container}-tuesday`],
+  "mount-target": (container: string) => [`/${container}/data`],
 };
 
 async function values(line: string): Promise<string> {
@@ -59,7 +77,7 @@ async function values(line: string): Promise<string> {
 }
 
 test.each([
-  ["", "start exec template"],
+  ["", "start exec restore template"],
   ["--json e", "exec"],
   ["template ", "build"],
   ["template build de", "debian-13"],
@@ -76,6 +94,13 @@ test.each([
   ["exec ", "web1 web2 db"],
   ["exec web1 l", ":files"],
   ["exec web1 -- l", ":files"],
+  ["restore web1 ", "web1-monday web1-tuesday"],
+  ["restore web1 web1-t", "web1-tuesday"],
+  ["restore --unset ", "memory network.mode"],
+  ["restore web1 --unset n", "network.mode"],
+  ["restore web1 --unmount ", "/web1/data"],
+  ["restore web1 --unmount=/", "--unmount=/web1/data"],
+  ["restore --unmount ", ""],
   ["nonsense x", ""],
 ])("berth %s<TAB>", async (line, expected) => {
   expect(await values(line)).toBe(expected);

@@ -18,6 +18,9 @@ export type Names = {
   readonly container: () => readonly string[];
   readonly template: () => readonly string[];
   readonly volume: () => readonly string[];
+  readonly setting: () => readonly string[];
+  readonly snapshot: (container: string) => readonly string[];
+  readonly "mount-target": (container: string) => readonly string[];
 };
 
 const nothing: Completion = { candidates: [], files: false };
@@ -84,7 +87,7 @@ function completeWord(
     }
     const option = optionOf(options, word);
     if (option !== undefined && option.kind !== "flag") {
-      if (at === before.length - 1) return valuesOf(option, current, names);
+      if (at === before.length - 1) return valuesOf(option, current, operands[0], names);
       at += 1;
     } else if (!word.startsWith("-")) operands.push(word);
   }
@@ -93,7 +96,7 @@ function completeWord(
   if (equals > 0) {
     const option = optionOf(options, current.slice(0, equals));
     if (option === undefined || option.kind === "flag") return nothing;
-    const { candidates, files } = valuesOf(option, current.slice(equals + 1), names);
+    const { candidates, files } = valuesOf(option, current.slice(equals + 1), operands[0], names);
     const prefix = current.slice(0, equals + 1);
     return { candidates: candidates.map(({ value, what }) => ({ value: prefix + value, what })), files };
   }
@@ -126,7 +129,7 @@ function operandValues(
   const argument =
     command.arguments[operands.length] ?? command.arguments.find((candidate) => candidate.variadic);
   if (argument === undefined) return nothing;
-  const { candidates, files } = valuesOf(argument, current, names);
+  const { candidates, files } = valuesOf(argument, current, operands[0], names);
   const taken = argument.variadic ? new Set(operands) : new Set<string>();
   return { candidates: candidates.filter(({ value }) => !taken.has(value)), files };
 }
@@ -134,11 +137,12 @@ function operandValues(
 function valuesOf(
   spec: Exclude<OptionSpec, { kind: "flag" }> | ArgumentSpec,
   current: string,
+  container: string | undefined,
   names: Names,
 ): Completion {
   if (spec.kind === "path") return anyFile;
   if (spec.kind === "place") return places(current, names);
-  const values = [...knownValues(spec.kind, spec.choices ?? [], names), ...(spec.words ?? [])];
+  const values = [...knownValues(spec.kind, spec.choices ?? [], container, names), ...(spec.words ?? [])];
   return starting(
     values.map((value) => ({ value, what: "" })),
     current,
@@ -157,6 +161,7 @@ function places(current: string, names: Names): Completion {
 function knownValues(
   kind: ArgumentSpec["kind"],
   choices: readonly string[],
+  container: string | undefined,
   names: Names,
 ): readonly string[] {
   switch (kind) {
@@ -165,7 +170,11 @@ function knownValues(
     case "template":
       return names.template();
     case "volume":
-      return names.volume();
+    case "setting":
+      return names[kind]();
+    case "snapshot":
+    case "mount-target":
+      return container === undefined ? [] : names[kind](container);
     case "boolean":
       return ["yes", "no"];
     default:

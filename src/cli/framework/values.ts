@@ -50,6 +50,9 @@ const checks: Record<Exclude<ValueKind, "choice">, Check> = {
   container: { parse: anyText, expected: "a container's name" },
   template: { parse: anyText, expected: "a template's name" },
   volume: { parse: anyText, expected: "a volume's name" },
+  snapshot: { parse: anyText, expected: "a snapshot's name" },
+  "mount-target": { parse: anyText, expected: "a path in the container" },
+  setting: { parse: anyText, expected: "a setting's key" },
 };
 
 /** The value, or a usage error that begins with `label` ("--memory", "NAME"). */

@@ -76,6 +76,8 @@ type WriteOptions = {
   readonly signal: AbortSignal;
   /** Entries that the reader has already. */
   readonly passOver?: (entry: TreeEntry) => boolean;
+  /** Somebody writes to the tree. */
+  readonly live?: boolean;
 };
 
 /** Writes one tree of a guest, ids and attributes as the guest has them; counts in `written`. */
@@ -84,7 +86,7 @@ export async function writeGuestTree(
   isLayer: boolean,
   write: Write,
   written: Written,
-  { onBytes, signal, passOver }: WriteOptions,
+  { onBytes, signal, passOver, live = false }: WriteOptions,
 ): Promise<void> {
   const map = toGuest(baseUid);
   await writeTree(path, write, {
@@ -108,6 +110,7 @@ export async function writeGuestTree(
       onBytes(written.bytes);
     },
     signal,
+    live,
   });
 }
 

@@ -1,5 +1,5 @@
 /**
- * A tree as members of a POSIX tar. Nobody may write to the tree meanwhile. Names are the tree's own bytes, nothing of it is
+ * A tree as members of a POSIX tar. Nobody may write to the tree meanwhile, unless it is said to be live. Names are the tree's own bytes, nothing of it is
  * followed; hard links stay links, holes stay holes (GNU's sparse format 1.0), times keep their fractions.
  */
 import { closeSync, constants, openSync, readlinkSync, readSync } from "node:fs";
@@ -10,7 +10,7 @@ import { dataExtents } from "./file-extents.ts";
 import { type Header, memberHeader, type PaxPair, padding, plainHeader } from "./tar-block.ts";
 import { BLOCK } from "./tar-header.ts";
 import type { Extent } from "./tar-sparse.ts";
-import { type TreeEntry, treeEntries } from "./tree-entries.ts";
+import { ifThere, type TreeEntry, treeEntries } from "./tree-entries.ts";
 
 const CHUNK = 1 << 20;
 
@@ -31,13 +31,15 @@ export type TreeRules = {
   /** Told how many bytes of content were read. */
   readonly onBytes?: (bytes: number) => void;
   readonly signal?: AbortSignal;
+  /** Somebody writes to the tree: what goes away is left out, what becomes shorter ends in zeros. Its ctime tells. */
+  readonly live?: boolean;
 };
 
 /** Writes the root and every entry below it. `signal` ends it between entries. */
 export async function writeTree(root: string, write: Write, rules: TreeRules): Promise<void> {
   const links = new Map<string, Buffer>();
   let entries = 0;
-  for (const entry of treeEntries(root, rules.leaveOut)) {
+  for (const entry of treeEntries(root, rules.leaveOut, rules.live)) {
     if (rules.passOver?.(entry) !== true) await writeEntry(entry, write, rules, links);
     entries += 1;
     if (entries % 256 === 0) {
@@ -54,14 +56,16 @@ async function writeEntry(
   links: Map<string, Buffer>,
 ): Promise<void> {
   const { path, stat } = entry;
-  const header = headerOf(entry, rules);
+  const live = rules.live === true;
+  const header = ifThere(() => headerOf(entry, rules), live);
+  if (header === undefined) return;
   if (stat.nlink > 1n && !stat.isDirectory()) {
     const inode = `${stat.dev} ${stat.ino}`;
     const first = links.get(inode);
     if (first !== undefined) return await write(memberHeader({ ...header, type: "1", link: first }));
     links.set(inode, header.name);
   }
-  const records = xattrsOf(path).flatMap((xattr) => recordOf(rules.xattr(xattr)));
+  const records = ifThere(() => xattrsOf(path).flatMap((xattr) => recordOf(rules.xattr(xattr))), live) ?? [];
   if (stat.isFile()) await writeFile(path, header, records, Number(stat.blocks), write, rules);
   else await write(memberHeader({ ...header, size: 0 }, records));
 }
@@ -105,7 +109,10 @@ async function writeFile(
   rules: TreeRules,
 ): Promise<void> {
   if (header.size === 0) return await write(memberHeader(header, records));
-  const fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW);
+  const open = (): number => openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW);
+  const fd = ifThere(open, rules.live === true);
+  // An empty file in its place: other names of it may refer to this one.
+  if (fd === undefined) return await write(memberHeader({ ...header, size: 0 }, records));
   try {
     const { size } = header;
     const extents = dataExtents(fd, { size, blocks });
@@ -156,13 +163,16 @@ async function writeExtents(
   path: Buffer,
   extents: readonly Extent[],
   write: Write,
-  { onBytes, signal }: TreeRules,
+  { onBytes, signal, live }: TreeRules,
 ): Promise<void> {
   const stored = extents.reduce((sum, { length }) => sum + length, 0);
   const chunk = Buffer.allocUnsafe(Math.min(CHUNK, Math.max(BLOCK, stored)));
   for (const { offset, length } of extents)
     for (let done = 0; done < length; ) {
-      const got = readSync(fd, chunk, 0, Math.min(chunk.length, length - done), offset + done);
+      const wanted = Math.min(chunk.length, length - done);
+      const read = readSync(fd, chunk, 0, wanted, offset + done);
+      const got = read === 0 && live === true ? wanted : read;
+      if (read === 0 && live === true) chunk.fill(0, 0, wanted);
       if (got === 0) throw new BerthError("storage.failed", `${path} became shorter while it was read`);
       await write(chunk.subarray(0, got));
       done += got;

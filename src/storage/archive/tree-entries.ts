@@ -1,9 +1,9 @@
 /**
- * The entries of a tree that nobody writes to, at any depth: one name at a time below a directory's fd, so that neither
+ * The entries of a tree, at any depth: one name at a time below a directory's fd, so that neither
  * the length of a path nor a link in the tree matters. Memory is the names of the directories on the way.
  */
 import { type BigIntStats, closeSync, constants, lstatSync, openSync, readdirSync } from "node:fs";
-import { BerthError } from "../../base/errors.ts";
+import { BerthError, errnoOf } from "../../base/errors.ts";
 import { O_PATH } from "../../kernel/openat2.ts";
 
 export type TreeEntry = {
@@ -28,11 +28,12 @@ const SLASH = Buffer.from("/");
 
 /**
  * The root, then everything below it: directories before what they hold, names in byte order. What `leaveOut` says is passed
- * over, with all below it.
+ * over, with all below it. Nobody may write to the tree meanwhile, unless it is `live`: then what goes away is passed over.
  */
 export function* treeEntries(
   root: string,
   leaveOut: (entry: TreeEntry) => boolean = () => false,
+  live = false,
 ): Generator<TreeEntry> {
   let fd = openSync(root, DIRECTORY);
   try {
@@ -49,16 +50,29 @@ export function* treeEntries(
       }
       const path = Buffer.concat([anchor(fd), name]);
       const relative = level.relative.length === 0 ? name : Buffer.concat([level.relative, SLASH, name]);
-      const stat = lstatSync(path, { bigint: true });
+      const stat = ifThere(() => lstatSync(path, { bigint: true }), live);
+      if (stat === undefined) continue;
       const entry = { path, relative, stat, depth: levels.length };
       if (leaveOut(entry)) continue;
       yield entry;
       if (!stat.isDirectory()) continue;
-      fd = exchange(fd, name, idOf(stat));
+      const inner = ifThere(() => exchange(fd, name, idOf(stat)), live);
+      if (inner === undefined) continue;
+      fd = inner;
       levels.push(levelOf(fd, relative, stat));
     }
   } finally {
     closeSync(fd);
+  }
+}
+
+/** What `work` gives; undefined where its entry has just gone from a live tree. */
+export function ifThere<T>(work: () => T, live: boolean): T | undefined {
+  try {
+    return work();
+  } catch (error) {
+    if (live && errnoOf(error) === "ENOENT") return undefined;
+    throw error;
   }
 }
 
