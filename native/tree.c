@@ -60,6 +60,8 @@ static int read_line(char *line, size_t size)
 			line[used] = '\0';
 			return 1;
 		}
+		if (line[used] == '\0')
+			return fail_with(EINVAL, "input", "a NUL byte");
 		used += (size_t)n;
 	}
 	return fail_with(EINVAL, "input", "line too long");
