@@ -108,7 +108,9 @@ export function mountWarnings({ name, config }: Configured, before: readonly Mou
     ...new Set(added.flatMap((mount) => pathWarning(mount, config.privileged) ?? [])),
     // Said with the first one: a further mount takes nothing more away.
     ...(before.length === 0
-      ? [`${name} can be neither suspended nor migrated while it mounts something of this host`]
+      ? [
+          `${name} can be neither suspended nor migrated while it mounts ${added.map(({ source }) => source).join(", ")} of this host`,
+        ]
       : []),
   ];
 }
