@@ -2,7 +2,6 @@
  * Guests of the audit's own: berth's layers around one small program, started by the same plan as every guest. The operator's
  * guest is never weakened to see what a layer is good for; these are.
  */
-import { randomUUID } from "node:crypto";
 import { chmodSync, copyFileSync, lchownSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { claimant, listIfExists, makeDirs } from "../base/files.ts";
 import { containerPaths, instance, leasesDir } from "../base/paths.ts";
@@ -57,7 +56,7 @@ export async function withLaboratory<T>(
   work: (laboratory: Laboratory) => Promise<T>,
 ): Promise<T> {
   return await withLock(OWN, async (lock) => {
-    const uuid = randomUUID();
+    const uuid = crypto.randomUUID();
     await clean({ config, baseUid: 0, uuid, lock });
     makeRoot();
     const baseUid = config.privileged ? 0 : claimIds(OWN);

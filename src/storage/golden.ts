@@ -2,7 +2,6 @@
  * Golden images: an empty ext4 of a given size, made once by mke2fs; every container's image is a copy of its few
  * data extents. The number in the name is that of the mkfs options: change it with them.
  */
-import { randomBytes } from "node:crypto";
 import {
   closeSync,
   existsSync,
@@ -76,7 +75,7 @@ export async function goldenImage(
   if (existsSync(path)) return path;
   makeDirs(dir);
   dropLeftovers(dir);
-  const stage = `${dir}/.making-${process.pid}-${randomBytes(4).toString("hex")}`;
+  const stage = `${dir}/.making-${process.pid}-${crypto.randomUUID()}`;
   try {
     for (const sub of ["root", "root/upper", "root/work"]) mkdirSync(`${stage}/${sub}`, { recursive: true });
     await format(`${stage}/golden.img`, `${stage}/root`, bytes, inodes, userQuota);

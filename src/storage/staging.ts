@@ -2,7 +2,6 @@
  * Where a template is built: `.build-RANDOM/` beside the finished ones, with `.build-RANDOM.json` that says who
  * builds it. Whoever is killed leaves both; the next build, or sweepBuilds, removes what has no living builder.
  */
-import { randomBytes } from "node:crypto";
 import { mkdirSync, readdirSync, rmSync } from "node:fs";
 import { errnoOf } from "../base/errors.ts";
 import { readIfExists, writeAtomic } from "../base/files.ts";
@@ -23,7 +22,7 @@ export type Staging = {
 
 /** A new staging directory of this process. */
 export function openStaging(): Staging {
-  const dir = `${makeTemplatesDir()}/.build-${randomBytes(6).toString("hex")}`;
+  const dir = `${makeTemplatesDir()}/.build-${crypto.randomUUID().slice(-12)}`;
   const record = `${dir}.json`;
   // The record comes first and goes last: a directory without one has no builder.
   writeAtomic(
