@@ -90,12 +90,15 @@ async function agree(
   return terms;
 }
 
+/** Each fault is a line of the hint; what the other host wrote stays on its own. */
 function refused(name: string, host: string, faults: readonly Fault[]): BerthError {
-  const list = faults.map(({ what, cure }) => `\n  - ${what}${cure === "" ? "" : ` (${cure})`}`).join("");
+  const lines = faults.map(({ what, cure }) =>
+    `${what}${cure === "" ? "" : ` (${cure})`}`.replaceAll("\n", " "),
+  );
   return new BerthError(
     "migrate.refused",
-    `${name} cannot move to ${host}:${list}`,
-    "mend what is named; nothing was changed on either side",
+    `${name} cannot move to ${host}; nothing was changed on either side`,
+    lines.join("\n"),
   );
 }
 
