@@ -16,6 +16,8 @@ import { dirname, join, resolve } from "node:path";
 import { bun, dist, fail, must, root, say } from "./project.mjs";
 
 const words = process.argv.slice(2);
+/** What lies in libexec: nobody calls it by hand. */
+const programs = ["berth-cli", "berth-launch", "berth-seccomp", "berth-tree", "berth-audit", "berth-criu.so"];
 const prefixAt = words.indexOf("--prefix");
 const prefix = resolve(
   prefixAt < 0 ? "/usr/local" : (words[prefixAt + 1] ?? fail("--prefix needs a directory")),
@@ -44,15 +46,7 @@ function install() {
   must(bun(), [script, "--man", join(generated, "man"), "--completion", join(generated, "completion")]);
 
   place(join(dist, "berth"), join(prefix, "bin/berth"), 0o755);
-  for (const name of [
-    "berth-cli",
-    "berth-launch",
-    "berth-seccomp",
-    "berth-tree",
-    "berth-audit",
-    "berth-criu.so",
-  ])
-    place(join(dist, name), join(prefix, "libexec/berth", name), 0o755);
+  for (const name of programs) place(join(dist, name), join(prefix, "libexec/berth", name), 0o755);
   removePages();
   for (const page of readdirSync(join(generated, "man")))
     place(join(generated, "man", page), join(man(page.at(-1)), page), 0o644);
@@ -100,15 +94,7 @@ function uninstall() {
   for (const path of [join(prefix, "bin/berth"), ...Object.values(completions)])
     rmSync(path, { force: true });
   const libexec = join(prefix, "libexec/berth");
-  for (const name of [
-    "berth-cli",
-    "berth-launch",
-    "berth-seccomp",
-    "berth-tree",
-    "berth-audit",
-    "berth-criu.so",
-  ])
-    rmSync(join(libexec, name), { force: true });
+  for (const name of programs) rmSync(join(libexec, name), { force: true });
   if (existsSync(libexec) && readdirSync(libexec).length === 0) rmdirSync(libexec);
   removePages();
   say(`removed berth from ${prefix}; containers and settings are left as they are`);

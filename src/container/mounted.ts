@@ -21,9 +21,9 @@ const viewsDir = `${instance.run}/.view`;
 export const defaultMountPoint = (name: string, snapshot?: string): string =>
   `${viewsDir}/${name}${snapshot === undefined ? "" : `@${snapshot}`}`;
 
-/** Where it is mounted on the host, if anywhere. */
-export const mountPoints = ({ state }: Mountable): readonly string[] =>
-  mountPointsOf(mountSource(state.uuid));
+/** Where it is mounted on the host, if anywhere; `table` as mountTable() gives it. */
+export const mountPoints = ({ state }: Mountable, table?: string): readonly string[] =>
+  mountPointsOf(mountSource(state.uuid), table);
 
 /** Where a snapshot of it is mounted, if anywhere. */
 export const snapshotMountPoints = ({ state }: Mountable, snapshot: string): readonly string[] =>

@@ -4,6 +4,7 @@ import { asBerthError } from "../base/errors.ts";
 import { readIfExists } from "../base/files.ts";
 import { trace } from "../base/trace.ts";
 import type { ContainerConfig } from "../config/schema.ts";
+import { mountTable } from "../kernel/mounts.ts";
 import { cgroups } from "../resources/cgroup.ts";
 import type { Usage } from "../resources/driver.ts";
 import { type DiskUse, diskOf } from "./disk.ts";
@@ -35,7 +36,7 @@ const USER_HZ = 100;
 
 const sinceBoot = (): number => Number(readIfExists("/proc/uptime")?.split(" ")[0] ?? 0);
 
-export function viewOf(name: string): View {
+export function viewOf(name: string, table?: string): View {
   const status = statusOf(name);
   const running = status.state !== "stopped";
   const [config, state] = [loadConfig(name), loadState(name)];
@@ -45,7 +46,7 @@ export function viewOf(name: string): View {
     state,
     status,
     disk: running ? diskOf({ name, config, state, status }) : undefined,
-    mounted: running ? [] : mountPoints({ name, state }),
+    mounted: running ? [] : mountPoints({ name, state }, table),
     usage: running ? cgroups().usage(name) : undefined,
     uptime: running ? Math.max(0, sinceBoot() - status.init.startTime / USER_HZ) : undefined,
   };
@@ -56,15 +57,17 @@ export async function viewAll(names: readonly string[] = containerNames()): Prom
   await recoverIdle(names);
   trace("containers found");
   const there = new Set(containerNames());
-  const views = names.filter((name) => there.has(name)).map(viewOrFault);
+  const views = names.filter((name) => there.has(name)).map(viewWith(mountTable()));
   trace(`${views.length} containers read`);
   return views;
 }
 
-function viewOrFault(name: string): View | BrokenView {
-  try {
-    return viewOf(name);
-  } catch (error) {
-    return { name, broken: asBerthError(error), running: statusOf(name).state !== "stopped" };
-  }
-}
+const viewWith =
+  (table: string) =>
+  (name: string): View | BrokenView => {
+    try {
+      return viewOf(name, table);
+    } catch (error) {
+      return { name, broken: asBerthError(error), running: statusOf(name).state !== "stopped" };
+    }
+  };

@@ -5,9 +5,13 @@ import { cstring, errno, libc, ptr } from "./libc.ts";
 /** Not through a symbolic link at the end (umount2(2)). */
 const UMOUNT_NOFOLLOW = 8;
 
-/** Where file systems with this source are mounted, in the order in which they were (proc_pid_mountinfo(5)). */
-export function mountPointsOf(source: string): readonly string[] {
-  return parseMountPoints(readFileSync("/proc/self/mountinfo", "utf8"), source);
+/** The host's mount table as text (proc_pid_mountinfo(5)): read once by whoever asks for many sources. */
+export const mountTable = (): string => readFileSync("/proc/self/mountinfo", "utf8");
+
+/** Where file systems with this source are mounted, in the order in which they were. */
+export function mountPointsOf(source: string, table = mountTable()): readonly string[] {
+  // Most tables hold nothing of it, and need not be taken apart.
+  return table.includes(` ${source} `) ? parseMountPoints(table, source) : [];
 }
 
 /** The mount points in a mountinfo whose file system has this source. */
