@@ -6,7 +6,16 @@
 import { type ByteReader, byteReader } from "./byte-reader.ts";
 import { damaged } from "./damaged.ts";
 import type { Member, MemberType } from "./member.ts";
-import { isXattr, type PaxRecord, type PaxRecords, parsePax, paxNumber, paxTime, paxValue, paxXattrs } from "./pax.ts";
+import {
+  isXattr,
+  type PaxRecord,
+  type PaxRecords,
+  parsePax,
+  paxNumber,
+  paxTime,
+  paxValue,
+  paxXattrs,
+} from "./pax.ts";
 import { contentOf, openContent, padding } from "./tar-content.ts";
 import { BadHeader, BLOCK, isZero, parseHeader, type TarHeader } from "./tar-header.ts";
 

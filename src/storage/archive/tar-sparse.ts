@@ -36,10 +36,7 @@ export async function readOldSparse(header: Buffer, reader: ByteReader): Promise
 }
 
 /** The map that PAX records tell: undefined when the file is not sparse. Format 1.0 has it before the data. */
-export async function readPaxSparse(
-  records: PaxRecords,
-  reader: ByteReader,
-): Promise<Sparse | undefined> {
+export async function readPaxSparse(records: PaxRecords, reader: ByteReader): Promise<Sparse | undefined> {
   const major = paxNumber(records, "GNU.sparse.major");
   if (major !== undefined) {
     if (major !== 1 || paxNumber(records, "GNU.sparse.minor") !== 0)
