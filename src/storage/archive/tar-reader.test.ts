@@ -1,4 +1,4 @@
-import { afterAll, beforeEach, describe, expect, test } from "bun:test";
+import { beforeEach, describe, expect, test } from "bun:test";
 import {
   chmodSync,
   ftruncateSync,
@@ -11,11 +11,12 @@ import {
   writeFileSync,
   writeSync,
 } from "node:fs";
+import { testDirectory } from "../../base/test-directory.ts";
 import { runProgram } from "../../kernel/run.ts";
 import { setXattr } from "../../kernel/xattr.ts";
 import { digestTree } from "../digest.ts";
 import { stripTree } from "../strip.ts";
-import { isRoot, temporaryRoot } from "../testing.ts";
+import { isRoot } from "../testing.ts";
 import type { Member } from "./member.ts";
 import { readTar } from "./tar-reader.ts";
 import { chunksOf, sealed, type TestMember, tarOf } from "./testing.ts";
@@ -194,7 +195,7 @@ describe("damage is told with byte and member", () => {
 });
 
 describe.skipIf(!isRoot)("archives of GNU tar", () => {
-  const { root, drop } = temporaryRoot();
+  const root = testDirectory("storage");
   const tree = `${root}/tree`;
   const shell = async (line: string): Promise<void> => {
     const { code, stderr } = await runProgram(["sh", "-c", line], { package: "dash" });
@@ -204,7 +205,6 @@ describe.skipIf(!isRoot)("archives of GNU tar", () => {
     rmSync(root, { recursive: true, force: true });
     mkdirSync(`${tree}/dir`, { recursive: true });
   });
-  afterAll(drop);
 
   async function fill(v7: boolean, longNames: boolean): Promise<void> {
     writeFileSync(`${tree}/dir/file`, "content");
