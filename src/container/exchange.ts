@@ -29,7 +29,7 @@ export async function freezeVolume<T>(
     throw new BerthError(
       "storage.failed",
       `container ${name} lies on ${state.layers.length} layers already, and no more than ${MOST_LAYERS} are allowed`,
-      `\`berth snapshot ls ${name}\`: remove some`,
+      `a whole \`berth backup ${name}\`, restored in its place, has one volume again`,
     );
   const driver = storageDriver(storage);
   const layer = { id: newLayerId(), storage, baseUid };
