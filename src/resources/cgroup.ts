@@ -1,5 +1,4 @@
 /** The driver for this host, found by looking. */
-import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { BerthError } from "../base/errors.ts";
 import { instance } from "../base/paths.ts";
@@ -37,11 +36,11 @@ function systemdSlice(v2: string): string {
   if (instance.tag !== "" || !existsSync("/run/systemd/system")) return instance.cgroup;
   const slice = `${instance.cgroup}.slice`;
   if (!existsSync(`${v2}/${slice}`)) {
-    const result = spawnSync("systemctl", ["start", slice], { encoding: "utf8" });
-    if (result.status !== 0) {
+    const { exitCode, stderr } = Bun.spawnSync(["systemctl", "start", slice], { stdin: "ignore" });
+    if (exitCode !== 0) {
       throw new BerthError(
         "host.command-failed",
-        `systemctl start ${slice}: ${result.stderr.trim()}`,
+        `systemctl start ${slice}: ${stderr.toString().trim()}`,
         "look at `systemctl status berth.slice`",
       );
     }
