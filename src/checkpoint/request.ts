@@ -22,7 +22,7 @@ export type DumpWish = {
   /** "tty[RDEV:DEV]" of the console's slave. */
   readonly console: string;
   readonly logLevel: number;
-  /** What to look for where a file's name is not to be had by its handle. */
+  /** Whether the processes go on once all is written, and with them their connections. */
   readonly leaveRunning: boolean;
 };
 
@@ -34,7 +34,7 @@ export type RestoreWish = {
   readonly logLevel: number;
 };
 
-/** Dumps the guest whose init is `pid`; the network is locked and stays so, the processes are ended when all is written. */
+/** Dumps the guest whose init is `pid`; unless it goes on, the network stays locked and the processes are ended when all is written. */
 export const dumpRequest = (wish: DumpWish): Uint8Array =>
   request(DUMP, [
     ...common(wish.images, "dump.log", wish.logLevel),

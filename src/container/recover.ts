@@ -16,7 +16,7 @@ import { type ContainerLock, dropLockFile, tryTakeLock } from "./lock.ts";
 import { connectGuest } from "./network.ts";
 import { statusOf } from "./status.ts";
 import { loadState, saveState } from "./store.ts";
-import { settleResume, settleSuspend } from "./suspended.ts";
+import { settleRemembering, settleResume, settleSuspend } from "./suspended.ts";
 
 /** Completes or undoes what was cut short, under the container's lock. Says whether the container still exists. */
 export async function recover(lock: ContainerLock): Promise<boolean> {
@@ -40,6 +40,7 @@ export async function recover(lock: ContainerLock): Promise<boolean> {
       return true;
     case "copy":
       if (intent.thaw && statusOf(name).state === "frozen") cgroups().setFrozen(name, false);
+      if (intent.remembers === true) await settleRemembering(name);
       clearIntent(name);
       await sweepLayers(intent.layers);
       return true;
