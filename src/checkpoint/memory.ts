@@ -1,9 +1,8 @@
 /** Snapshots with memory: the guest is written down at the very moment of its disk and goes on; later both come back together. */
-import { existsSync, linkSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, linkSync, readdirSync } from "node:fs";
 import { dirname } from "node:path";
 import { BerthError } from "../base/errors.ts";
-import { makeDirs, writeAtomic } from "../base/files.ts";
-import { containerPaths } from "../base/paths.ts";
+import { makeDirs } from "../base/files.ts";
 import type { Progress } from "../base/progress.ts";
 import type { LockedContainer } from "../container/container.ts";
 import type { Remember } from "../container/freeze-layers.ts";
@@ -15,9 +14,9 @@ import {
 } from "../container/snapshot.ts";
 import { findSnapshot, memoryDir, type Snapshot, type SnapshotMemory } from "../container/snapshots.ts";
 import { cgroupHome } from "./cgroup-tree.ts";
-import { moveCgroups } from "./images.ts";
+import { newImages, renameCgroups } from "./place.ts";
 import { needCriu } from "./program.ts";
-import { imagesDir, imagesIn, readable, readRecord, saveRecord } from "./record.ts";
+import { imagesIn, readRecord, saveRecord } from "./record.ts";
 import { bringBack } from "./resume.ts";
 import { mustBeWritable, sizeOf, writeBeside } from "./suspend.ts";
 
@@ -90,14 +89,9 @@ function mustBeWhole(dir: string, { bytes }: SnapshotMemory): void {
 
 /** Puts a checkpoint kept in `from` where a resume finds it, under the name that the container has now; `from` stays as it is. */
 function placeImages(name: string, from: string, cgroup: string): void {
-  const { checkpoint } = containerPaths(name);
-  const images = imagesDir(name);
-  rmSync(checkpoint, { recursive: true, force: true });
-  mkdirSync(checkpoint, { mode: 0o700 });
-  mkdirSync(images, { mode: 0o755 });
+  const images = newImages(name);
   // Whatever is edited here gets a new file; the pages are only read.
   for (const file of readdirSync(imagesIn(from))) linkSync(`${imagesIn(from)}/${file}`, `${images}/${file}`);
-  const paths = `${images}/cgroup.img`;
-  writeAtomic(paths, moveCgroups(readFileSync(paths), cgroup, cgroupHome(name)), readable);
+  renameCgroups(images, cgroup, name);
   saveRecord(name, readRecord(from));
 }

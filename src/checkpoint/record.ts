@@ -15,6 +15,8 @@ export type CheckpointRecord = {
   readonly console: string;
   readonly processes: number;
   readonly cgroups: readonly CgroupNode[];
+  /** Whether its connections are not brought back: it has another address here. */
+  readonly disconnected?: boolean;
 };
 
 export const imagesDir = (name: string): string => imagesIn(containerPaths(name).checkpoint);

@@ -32,6 +32,8 @@ export type RestoreWish = {
   readonly root: string;
   readonly console: string;
   readonly logLevel: number;
+  /** Whether connections are closed instead of brought back. */
+  readonly disconnected: boolean;
 };
 
 /** Dumps the guest whose init is `pid`; unless it goes on, the network stays locked and the processes are ended when all is written. */
@@ -50,6 +52,7 @@ export const restoreRequest = (wish: RestoreWish): Uint8Array =>
     ...common(wish.images, "restore.log", wish.logLevel),
     bytes(13, wish.root),
     varint(26, true), // rst_sibling
+    varint(52, wish.disconnected), // tcp_close
     bytes(27, encode([bytes(1, wish.console), varint(2, CONSOLE_FD)])), // inherit_fd
     bytes(37, `mnt[${CONSOLE_KEY}]:${CONSOLE_DIR}`),
     varint(65, true), // mntns_compat_mode: the newer way fails on services with mounts of their own
