@@ -28,7 +28,7 @@ import { saveTree } from "./cgroup-tree.ts";
 import { refuseUncheckable } from "./checkable.ts";
 import { askCriu, criuWords } from "./criu.ts";
 import { fixExecutables } from "./images.ts";
-import { complaintOf, keepLog } from "./log.ts";
+import { complaintOf, keepLog, passing } from "./log.ts";
 import { type Criu, needCriu } from "./program.ts";
 import { type CheckpointRecord, imagesIn, readable, saveRecordIn } from "./record.ts";
 import { dumpRequest } from "./request.ts";
@@ -134,6 +134,27 @@ export async function writeDown(container: LockedContainer, writing: Writing): P
   }
 }
 
+/** How often it is tried when something of the moment is in the way, and how many milliseconds the guest has in between. */
+const TRIES = 5;
+const BETWEEN_MS = 100;
+
+async function dump(
+  container: LockedContainer,
+  status: InitRecord,
+  criu: Criu,
+  writing: Writing,
+  place: Place,
+): Promise<SuspendResult> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await dumpOnce(container, status, criu, writing, place);
+    } catch (error) {
+      if (tries === TRIES || !(error instanceof Error) || !passing.test(error.message)) throw error;
+      await Bun.sleep(BETWEEN_MS);
+    }
+  }
+}
+
 /** Where it is written, how that goes again, and whether the guest goes on. */
 type Place = {
   readonly checkpoint: string;
@@ -141,7 +162,7 @@ type Place = {
   readonly leaveRunning: boolean;
 };
 
-async function dump(
+async function dumpOnce(
   container: LockedContainer,
   status: InitRecord,
   criu: Criu,
