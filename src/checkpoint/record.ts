@@ -15,23 +15,32 @@ export type CheckpointRecord = {
   readonly console: string;
   readonly processes: number;
   readonly cgroups: readonly CgroupNode[];
+  /** Whether its connections are not brought back: it has another address here. */
+  readonly disconnected?: boolean;
 };
 
-export const imagesDir = (name: string): string => `${containerPaths(name).checkpoint}/images`;
+export const imagesDir = (name: string): string => imagesIn(containerPaths(name).checkpoint);
+
+/** CRIU's images in a checkpoint's directory, wherever that is. */
+export const imagesIn = (checkpoint: string): string => `${checkpoint}/images`;
 
 /** For writeAtomic: restored processes read images as the guest's root; the directory above lets no one in. */
 export const readable = { mode: 0o644, sync: false } as const;
 
-const recordFile = (name: string): string => `${containerPaths(name).checkpoint}/record.json`;
+const recordIn = (checkpoint: string): string => `${checkpoint}/record.json`;
+const recordFile = (name: string): string => recordIn(containerPaths(name).checkpoint);
 
-export function saveRecord(name: string, record: CheckpointRecord): void {
-  writeAtomic(recordFile(name), JSON.stringify(record));
+export const saveRecord = (name: string, record: CheckpointRecord): void =>
+  saveRecordIn(containerPaths(name).checkpoint, record);
+
+export function saveRecordIn(checkpoint: string, record: CheckpointRecord): void {
+  writeAtomic(recordIn(checkpoint), JSON.stringify(record));
 }
 
 /** Throws checkpoint.failed when it cannot be read. */
 export function loadRecord(name: string): CheckpointRecord {
   try {
-    return JSON.parse(readFileSync(recordFile(name), "utf8")) as CheckpointRecord; // root's own, written by saveRecord
+    return readRecord(containerPaths(name).checkpoint);
   } catch (error) {
     throw new BerthError(
       "checkpoint.failed",
@@ -41,3 +50,7 @@ export function loadRecord(name: string): CheckpointRecord {
     );
   }
 }
+
+/** Throws what reading it throws. */
+export const readRecord = (checkpoint: string): CheckpointRecord =>
+  JSON.parse(readFileSync(recordIn(checkpoint), "utf8")) as CheckpointRecord; // root's own, written by saveRecord

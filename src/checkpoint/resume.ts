@@ -135,6 +135,7 @@ function restorePlan(
     root: scratchDir,
     console: record.console,
     logLevel: logLevel(),
+    disconnected: record.disconnected ?? false,
   });
   return [
     ...start,

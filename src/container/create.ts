@@ -135,10 +135,14 @@ async function withoutTwin(lock: ContainerLock, uuid: string, declare: () => Pro
   }
 }
 
+const twinOf = (uuid: string): string | undefined =>
+  containerNames().find((name) => readIntent(name)?.uuid === uuid || stateIfExists(name)?.uuid === uuid);
+
+/** Whether a container here has that identity. */
+export const hasTwin = (uuid: string): boolean => twinOf(uuid) !== undefined;
+
 function refuseTwin(uuid: string): void {
-  const twin = containerNames().find(
-    (name) => readIntent(name)?.uuid === uuid || stateIfExists(name)?.uuid === uuid,
-  );
+  const twin = twinOf(uuid);
   if (twin !== undefined)
     throw new BerthError(
       "container.exists",

@@ -13,6 +13,7 @@ import { clearIntent, declareIntent, type IntentOf } from "./intent.ts";
 import { knownOwners, MOST_LAYERS, newLayerId, sweepLayers } from "./layers.ts";
 import { listSnapshots, saveSnapshot } from "./snapshots.ts";
 import { type ContainerState, loadState, saveState } from "./store.ts";
+import { discardCheckpoint, forgetRun, settleRun } from "./suspended.ts";
 import { carryUserLimits } from "./user-limits.ts";
 
 /**
@@ -124,23 +125,34 @@ function hasSameLimits({ uuid, storage }: ContainerState, { id }: Layer): boolea
   return now.bytes === then.bytes && now.inodes === then.inodes;
 }
 
-/** Puts a new, empty volume on other layers in the place of a stopped container's; the old one goes at the end. */
+/**
+ * Puts a new, empty volume on other layers in the place of a stopped container's; the old one goes at the end. `revive` brings
+ * processes back on it: if they do not come, the old volume stays.
+ */
 export async function replaceVolume(
   container: LockedContainer,
   layers: readonly Layer[],
+  revive?: (state: ContainerState) => Promise<void>,
 ): Promise<ContainerState> {
   const { name, state } = container;
   const { uuid, storage, baseUid } = state;
-  const intent: IntentOf<"replace"> = { operation: "replace", uuid, storage, layers, old: newLayerId() };
+  const revives = revive !== undefined;
+  const intent: IntentOf<"replace"> = {
+    ...{ operation: "replace", uuid, storage, layers, old: newLayerId(), revives },
+  };
   const driver = storageDriver(storage);
+  // What an earlier run left must not be taken for the one that comes.
+  if (revives) forgetRun(name);
   declareIntent(name, intent);
   try {
     await driver.rename(uuid, intent.old);
     await driver.create(uuid, diskLimits(container.config));
     await carryUserLimits(container, { id: intent.old, storage, baseUid }, { id: uuid, storage, baseUid });
-    saveState(name, replaced(state, layers));
+    if (revive === undefined) saveState(name, replaced(state, layers));
+    else await revive(replaced(state, layers));
   } catch (error) {
-    await settleReplace(name, intent);
+    if (revives) discardCheckpoint(name);
+    await settleReplace(name, { ...intent, revives: false });
     throw error;
   }
   await settleReplace(name, intent);
@@ -154,9 +166,11 @@ const replaced = (state: ContainerState, layers: readonly Layer[]): ContainerSta
   identity: "",
 });
 
-/** Completes a replacement whose new volume is there and noted; takes back any other. */
+/** Completes a replacement whose new volume is there and noted, or carries a guest; takes back any other. */
 export async function settleReplace(name: string, intent: IntentOf<"replace">): Promise<void> {
   const { uuid, storage, layers, old } = intent;
+  if (intent.revives === true && settleRun(name))
+    saveState(name, { ...replaced(loadState(name), layers), shouldRun: true });
   const state = loadState(name);
   const done = JSON.stringify(state.layers) === JSON.stringify(layers) && storageDriver(storage).exists(uuid);
   if (!done) await putBack(storage, uuid, old);

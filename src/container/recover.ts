@@ -17,7 +17,7 @@ import { connectGuest } from "./network.ts";
 import { removeShared } from "./shared.ts";
 import { statusOf } from "./status.ts";
 import { loadState, saveState } from "./store.ts";
-import { settleResume, settleSuspend } from "./suspended.ts";
+import { settleRemembering, settleResume, settleSuspend } from "./suspended.ts";
 
 /** Completes or undoes what was cut short, under the container's lock. Says whether the container still exists. */
 export async function recover(lock: ContainerLock): Promise<boolean> {
@@ -41,6 +41,7 @@ export async function recover(lock: ContainerLock): Promise<boolean> {
       return true;
     case "copy":
       if (intent.thaw && statusOf(name).state === "frozen") cgroups().setFrozen(name, false);
+      if (intent.remembers === true) await settleRemembering(name);
       clearIntent(name);
       await sweepLayers(intent.layers);
       return true;

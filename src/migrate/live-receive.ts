@@ -1,11 +1,11 @@
 /** Taking a guest's processes from another host, and bringing them back here where nobody hears them yet. */
-import { mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { BerthError } from "../base/errors.ts";
 import { writeAtomic } from "../base/files.ts";
-import { containerPaths } from "../base/paths.ts";
-import { cgroupHome, shiftTree } from "../checkpoint/cgroup-tree.ts";
-import { moveCgroups, moveIds } from "../checkpoint/images.ts";
-import { type CheckpointRecord, imagesDir, readable, saveRecord } from "../checkpoint/record.ts";
+import { shiftTree } from "../checkpoint/cgroup-tree.ts";
+import { moveIds } from "../checkpoint/images.ts";
+import { newImages, renameCgroups } from "../checkpoint/place.ts";
+import { type CheckpointRecord, readable, saveRecord } from "../checkpoint/record.ts";
 import { bringBack } from "../checkpoint/resume.ts";
 import type { LockedContainer } from "../container/container.ts";
 import { loadState, saveState } from "../container/store.ts";
@@ -26,17 +26,23 @@ export async function receiveProcesses(
       `its address ${manifest.address} was taken by another container meanwhile`,
       "its connections need it: free it there",
     );
-  const images = imagesDir(name);
-  const { checkpoint } = containerPaths(name);
-  rmSync(checkpoint, { recursive: true, force: true });
-  mkdirSync(checkpoint, { mode: 0o700 });
-  mkdirSync(images, { mode: 0o755 });
-  await receiveTree(chunks, images, 0);
+  await placeProcesses({ name, state }, { record, cgroup, baseUid: manifest.baseUid }, async (images) => {
+    await receiveTree(chunks, images, 0);
+  });
+}
+
+/** Puts images and record of a guest that had other ids where a resume finds them; `fill` brings the images. */
+export async function placeProcesses(
+  { name, state }: Pick<LockedContainer, "name" | "state">,
+  { record, cgroup, baseUid }: { record: CheckpointRecord; cgroup: string; baseUid: number },
+  fill: (images: string) => Promise<void>,
+): Promise<void> {
+  const images = newImages(name);
+  await fill(images);
   for (const file of readdirSync(images).filter((one) => /^userns-\d+\.img$/.test(one)))
     writeAtomic(`${images}/${file}`, moveIds(readFileSync(`${images}/${file}`), state.baseUid), readable);
-  const paths = `${images}/cgroup.img`;
-  writeAtomic(paths, moveCgroups(readFileSync(paths), cgroup, cgroupHome(name)), readable);
-  saveRecord(name, { ...record, cgroups: shiftTree(record.cgroups, manifest.baseUid, state.baseUid) });
+  renameCgroups(images, cgroup, name);
+  saveRecord(name, { ...record, cgroups: shiftTree(record.cgroups, baseUid, state.baseUid) });
 }
 
 /** Brings it back unheard. When that fails `giveUp` says so before anything else is done. */

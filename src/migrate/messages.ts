@@ -74,7 +74,7 @@ const quotaSchema = v.object({
 export type UserQuota = v.InferOutput<typeof quotaSchema>;
 
 /** A cgroup's path below the guest's root, and the name of a file in one: nothing leads out of it. */
-const cgroupPath = v.pipe(text(4096), v.regex(/^(?:\/(?!\.{1,2}(?:\/|$))[^/\0]+)*$/));
+export const cgroupPath = v.pipe(text(4096), v.regex(/^(?:\/(?!\.{1,2}(?:\/|$))[^/\0]+)*$/));
 const cgroupFile = v.pipe(text(255), v.regex(/^(?!\.{1,2}$)[^/\0]+$/));
 
 const cgroupSchema = v.object({
@@ -91,7 +91,7 @@ const cgroupSchema = v.object({
 });
 
 /** What lies beside CRIU's images (checkpoint/record.ts); owners are the source's ids. */
-const recordSchema = v.object({
+export const recordSchema = v.object({
   version: v.literal(1),
   dumped: v.number(),
   kernel: text(128),

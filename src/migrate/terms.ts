@@ -23,7 +23,7 @@ import type { DriverName } from "../storage/driver.ts";
 import { poolRoot } from "../storage/pool-record.ts";
 import { readTemplate } from "../storage/templates.ts";
 import { hostFacts } from "./host-facts.ts";
-import type { AnswerOf, Fault, Offer } from "./messages.ts";
+import type { AnswerOf, Fault, HostFacts, Offer } from "./messages.ts";
 
 export type Terms = AnswerOf<"terms">;
 
@@ -75,13 +75,23 @@ export async function termsOf(offer: Offer): Promise<Terms> {
 /** What its processes miss here. */
 async function liveFaults({ host }: Offer): Promise<Fault[]> {
   const cure = "--offline stops it, moves it and starts it there";
-  const found = await findCriu();
-  const here = hostFacts().cpuFlags;
-  const missing = host.cpuFlags.filter((flag) => !here.includes(flag));
+  const { criu, missing } = await lackingFor(host);
   return [
-    ...("fault" in found ? [{ what: `that host cannot restore processes: ${found.fault}`, cure }] : []),
+    ...(criu === undefined ? [] : [{ what: `that host cannot restore processes: ${criu}`, cure }]),
     ...(missing.length > 0 ? [{ what: `its processors lack ${missing.join(", ")}`, cure }] : []),
   ];
+}
+
+/** What processes from another host would miss on this one: a CRIU that works, and abilities of its processors. */
+export async function lackingFor(
+  host: HostFacts,
+): Promise<{ readonly criu: string | undefined; readonly missing: readonly string[] }> {
+  const found = await findCriu();
+  const here = hostFacts().cpuFlags;
+  return {
+    criu: "fault" in found ? found.fault : undefined,
+    missing: host.cpuFlags.filter((flag) => !here.includes(flag)),
+  };
 }
 
 /** A creation that was cut short is undone first. */

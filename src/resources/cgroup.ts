@@ -1,5 +1,4 @@
 /** The driver for this host, found by looking. */
-import { spawnSync } from "node:child_process";
 import { existsSync, rmdirSync } from "node:fs";
 import { basename } from "node:path";
 import { BerthError } from "../base/errors.ts";
@@ -50,11 +49,11 @@ const slice: TopCgroup = {
 };
 
 function systemctl(verb: "start" | "stop", unit: string): void {
-  const result = spawnSync("systemctl", [verb, unit], { encoding: "utf8" });
-  if (result.status === 0) return;
+  const { exitCode, stderr } = Bun.spawnSync(["systemctl", verb, unit], { stdin: "ignore" });
+  if (exitCode === 0) return;
   throw new BerthError(
     "host.command-failed",
-    `systemctl ${verb} ${unit}: ${result.stderr.trim()}`,
+    `systemctl ${verb} ${unit}: ${stderr.toString().trim()}`,
     `look at \`systemctl status ${unit}\``,
   );
 }

@@ -91,12 +91,22 @@ export async function compileCrasher(target: string): Promise<void> {
   if (code !== 0) throw new Error(`cc: ${stderr}`);
 }
 
+/** Templates that are not a distribution as it comes. */
+const recipes: Readonly<Record<string, readonly string[]>> = {
+  workloads: [
+    ...["debian-13", "--name", "workloads", "--include"],
+    "postgresql,nginx-light,redis-server,nodejs,cron,libpam-systemd,dbus-user-session",
+  ],
+};
+
 /** Builds the templates that are not in the cache yet. */
 export async function needTemplates(...names: readonly string[]): Promise<void> {
   const env = { BERTH_ROOT: templateCache };
   for (const name of names) {
     if (existsSync(`${instanceOf(templateCache).lib}/templates/names/${name}`)) continue;
-    const { code, stderr } = await run([berthBinary, "template", "build", name], { env });
+    const { code, stderr } = await run([berthBinary, "template", "build", ...(recipes[name] ?? [name])], {
+      env,
+    });
     if (code !== 0) throw new Error(`template ${name} cannot be built:\n${stderr}`);
   }
 }
