@@ -30,7 +30,7 @@ import { askCriu, criuWords } from "./criu.ts";
 import { fixExecutables } from "./images.ts";
 import { complaintOf, keepLog } from "./log.ts";
 import { type Criu, needCriu } from "./program.ts";
-import { type CheckpointRecord, imagesDir, readable, saveRecord } from "./record.ts";
+import { type CheckpointRecord, imagesDir, imagesLink, readable, saveRecord } from "./record.ts";
 import { dumpRequest } from "./request.ts";
 
 export type SuspendResult = {
@@ -125,7 +125,7 @@ async function dump(
   let frozenAt = 0;
   let result: SuspendResult = { bytes: 0, processes: 0, frozen: 0 };
   const request = dumpRequest({
-    images,
+    images: imagesLink(name),
     pid: status.init.pid,
     console,
     logLevel: logLevel(),
