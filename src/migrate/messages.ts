@@ -5,7 +5,7 @@ import { driverNames } from "../config/storage-drivers.ts";
 import { manifestSchema } from "../storage/archive/backup-manifest.ts";
 
 /** Changes when one side could misunderstand the other. */
-export const PROTOCOL = 2;
+export const PROTOCOL = 3;
 
 const text = (most: number) => v.pipe(v.string(), v.maxLength(most));
 const count = v.pipe(v.number(), v.integer(), v.minValue(0));
