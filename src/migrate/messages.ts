@@ -21,6 +21,8 @@ export const hostSchema = v.object({
   /** Flags of its processors, as /proc/cpuinfo has them. */
   cpuFlags: v.pipe(v.array(text(32)), v.maxLength(1024)),
   apparmor: v.picklist(["on", "off", "no-parser"]),
+  /** Of the guests' bridge. */
+  mtu: count,
   /** Milliseconds since 1970. */
   clock: v.number(),
 });
@@ -52,6 +54,8 @@ export const offerSchema = v.object({
   storage: v.nullable(v.picklist(driverNames)),
   /** Whether its processes and connections come along. */
   live: v.boolean(),
+  /** The source's CRIU, when they do. */
+  criu: v.nullable(text(64)),
   /** Bytes that its volume and layers hold, as far as that is known. */
   used: v.nullable(count),
   /** Whether it should run after a boot of the host. */
