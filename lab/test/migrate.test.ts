@@ -92,7 +92,7 @@ const names = async (host: Host): Promise<string> => (await host.run("berth ls -
 /** A connection from the third place to the guest. */
 async function follow(address: string) {
   await h1.run(
-    `systemctl reset-failed; systemctl stop follow 2> /dev/null; systemd-run -q --unit follow -p StandardOutput=truncate:/root/follow.log ip netns exec third perl /root/follower.pl ${address}`,
+    `systemctl reset-failed; systemctl stop follow 2> /dev/null; : > /root/follow.log; systemd-run -q --unit follow -p StandardOutput=truncate:/root/follow.log ip netns exec third perl /root/follower.pl ${address}`,
   );
   const look = async (): Promise<{ readonly count: string; readonly stall: number }> => {
     const [count = "0", stall = "0"] = (await h1.run("tail -n 1 /root/follow.log")).stdout.trim().split(" ");
