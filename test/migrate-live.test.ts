@@ -106,6 +106,21 @@ const info = async (world: World): Promise<Info> => await world.json<Info>("info
 const names = async (world: World): Promise<string> => await world.ok("ls", "--names");
 
 checked(
+  `${why}a bridge of a smaller MTU there is told before anything moves`,
+  async () => {
+    const setMtu = async (mtu: string) =>
+      await ip("-n", netnsOf("b"), "link", "set", b.at.bridge, "mtu", mtu);
+    await setMtu("1400");
+    const { code, stderr } = await a.berth("migrate", "web1", "hostb", "--rsh", wayTo(b, "b"), "--dry-run");
+    await setMtu("1500");
+    expect(code).toBe(5);
+    expect(stderr).toContain("hostb: the MTU of that host's bridge is 1400, here it is 1500");
+    expect(stderr).toContain("`berth set web1 --mtu 1400`");
+  },
+  30_000,
+);
+
+checked(
   `${why}a guest goes there and back with its processes, its uptime and its connection`,
   async () => {
     const { address } = await info(a);
@@ -183,7 +198,9 @@ async function settled(history: string): Promise<World> {
   if (here) {
     await until(
       "the destination to end",
-      async () => (await b.berth("migrate", "web1", "--resolve", "--is", "there")).code === 0 || (await names(b)) === "",
+      async () =>
+        (await b.berth("migrate", "web1", "--resolve", "--is", "there")).code === 0 ||
+        (await names(b)) === "",
       20_000,
     );
     if ((await info(a)).state === "suspended") await a.ok("resume", "web1");

@@ -21,7 +21,7 @@ const checked = test.skipIf(why !== "");
 /** Both bridges are one network, each host with an address of its own in it. */
 const SUBNET = "10.251.7";
 
-/** The host's place on the LAN becomes a port of berth's bridge, and its address the bridge's. */
+/** The host's place on the LAN becomes a port of berth's bridge, and its address the bridge's: docs/network.md. */
 const bridgeToLan = (address: string): string => `set -e
 mkdir -p /etc/berth; echo 'network: {subnet: ${SUBNET}.0/24}' > /etc/berth/berth.yaml
 ip link add berth0 type bridge
@@ -29,7 +29,13 @@ ip address add ${SUBNET}.1/24 dev berth0
 ip address flush dev eth1
 ip address add ${address}/24 dev berth0
 ip link set eth1 master berth0
-ip link set berth0 up`;
+ip link set berth0 up
+nft -f - <<'END'
+table bridge berth-lan {
+  chain forward { type filter hook forward priority 0; oifname "eth1" arp daddr ip ${SUBNET}.1 drop; }
+  chain output { type filter hook output priority 0; oifname "eth1" arp saddr ip ${SUBNET}.1 drop; }
+}
+END`;
 
 /** A netns of the host as a third place on the LAN. */
 const thirdPlace = `set -e
@@ -137,6 +143,10 @@ async function mustBeWell(host: Host): Promise<void> {
     host,
     "info web1 --security",
   );
+  const { stdout: mac } = await host.run("cat /sys/class/net/berth0/address");
+  expect(await inGuest(host, `ping -c 1 -W 20 ${SUBNET}.1 > /dev/null; ip neigh show ${SUBNET}.1`)).toContain(
+    mac.trim(),
+  );
   expect(layers.filter(({ verdict }) => verdict === "missing")).toEqual([]);
   expect(layers.find(({ layer }) => layer === "AppArmor")?.verdict).toBe("present");
 }
@@ -212,7 +222,7 @@ describe("two hosts", () => {
       await goesOn();
       expect(await json<{ pid: number }>(h1, "info web1")).toMatchObject({ state: "running", pid });
       expect(await same(h1)).toBe(before);
-      await h2.run('until test -z "$(pgrep -f migrate-receive)"; do sleep 1; done', { timeout: 2 * minutes });
+      await h2.run(`while pgrep -f '[m]igrate-receive'; do sleep 1; done`, { timeout: 2 * minutes });
       await mustBeEmpty(h2);
       await pair.lan.restore();
       await h1.run("ping -c 1 -W 20 h2");
@@ -238,7 +248,8 @@ describe("two hosts", () => {
       await h2.powerOn();
       await h2.run(bridgeToLan(h2.address));
       // It waits for a word of a source that could not reach it: a person gives it.
-      expect((await h2.run("berth start web1", { allow: true })).stderr).toContain("--resolve web1");
+      const refused = await h1.run("berth migrate web1 root@h2 --dry-run", { allow: true });
+      expect(refused.stderr).toContain("`berth migrate --resolve web1 --is there` removes it");
       await h2.run("berth migrate --resolve web1 --is there");
       await mustBeEmpty(h2);
       await move(h1, h2);

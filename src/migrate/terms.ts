@@ -9,6 +9,7 @@ import { parseContainerConfig } from "../config/parse.ts";
 import type { ContainerConfig } from "../config/schema.ts";
 import { nameTaken, needDriver } from "../container/create.ts";
 import { checkSoftLimits, checkUserQuota } from "../container/disk-limits.ts";
+import { readIntent } from "../container/intent.ts";
 import { stateIfExists } from "../container/layers.ts";
 import { checkName, checkNumber, containerNames } from "../container/name.ts";
 import { checkAddress } from "../container/network.ts";
@@ -97,7 +98,13 @@ async function compareLive(
 async function mustBeFree(name: string): Promise<void> {
   checkName(name);
   await recoverIdle(containerNames().filter((one) => one === name));
-  if (containerNames().includes(name)) throw nameTaken(name);
+  if (!containerNames().includes(name)) return;
+  if (readIntent(name)?.operation !== "arrive") throw nameTaken(name);
+  throw new BerthError(
+    "container.exists",
+    `a migration of ${name} was cut before, and what came with it waits there`,
+    `there: \`berth migrate --resolve ${name} --is there\` removes it`,
+  );
 }
 
 function refuseTwin(name: string, uuid: string): void {
