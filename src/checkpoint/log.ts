@@ -58,6 +58,11 @@ const known: readonly (readonly [RegExp, string, string])[] = [
     "restart it",
   ],
   [/Control messages in queue/, "a message was on its way between two processes", "try again"],
+  [
+    /closed in-flight socket/,
+    "a connection between two processes waits to be taken and is closed already",
+    "try again",
+  ],
   [/BUG at /, "CRIU ran into a defect of its own", "`berth check`"],
   [/No space left|Disk quota/, "no room for the images", "free some space below /var/lib/berth"],
 ];
@@ -76,8 +81,8 @@ export function complaintOf(log: string): Complaint {
   return { what: plain(first), cure: "" };
 }
 
-/** What is over a moment later: a daemon's notification, not yet read, that carries credentials or a file. */
-export const passing = /Control messages in queue/;
+/** What is over a moment later: a notification with credentials that is not read yet, a connection closed before it was taken. */
+export const passing = /Control messages in queue|closed in-flight socket/;
 
 /** Said on every run where root lacks CAP_SYS_RESOURCE. */
 const harmless = /Can't setup RLIMIT_NOFILE/;
