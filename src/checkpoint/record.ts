@@ -1,5 +1,5 @@
 /** What berth keeps beside CRIU's images: checkpoint/record.json. */
-import { readFileSync } from "node:fs";
+import { readFileSync, rmSync, symlinkSync } from "node:fs";
 import { BerthError } from "../base/errors.ts";
 import { writeAtomic } from "../base/files.ts";
 import { containerPaths } from "../base/paths.ts";
@@ -23,6 +23,14 @@ export const imagesDir = (name: string): string => imagesIn(containerPaths(name)
 
 /** CRIU's images in a checkpoint's directory, wherever that is. */
 export const imagesIn = (checkpoint: string): string => `${checkpoint}/images`;
+
+/** The images of a checkpoint directory as CRIU is told of them: until 4.2 it takes a directory by name only where that is a link. */
+export function imagesLink(checkpoint: string): string {
+  const link = `${checkpoint}/criu`;
+  rmSync(link, { force: true });
+  symlinkSync("images", link);
+  return link;
+}
 
 /** For writeAtomic: restored processes read images as the guest's root; the directory above lets no one in. */
 export const readable = { mode: 0o644, sync: false } as const;

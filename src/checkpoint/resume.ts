@@ -25,7 +25,7 @@ import { checkHealth } from "./health.ts";
 import { fixTimers } from "./images.ts";
 import { complaintOf, keepLog } from "./log.ts";
 import { type Criu, needCriu } from "./program.ts";
-import { type CheckpointRecord, imagesDir, loadRecord, readable } from "./record.ts";
+import { type CheckpointRecord, imagesDir, imagesLink, loadRecord, readable } from "./record.ts";
 import { restoreRequest } from "./request.ts";
 import { logLevel } from "./suspend.ts";
 
@@ -155,7 +155,7 @@ function restorePlan(
 ): Plan {
   const guest = cgroups().guestRoot(name);
   const request = restoreRequest({
-    images: imagesDir(name),
+    images: imagesLink(containerPaths(name).checkpoint),
     root: scratchDir,
     console: record.console,
     logLevel: logLevel(),

@@ -30,7 +30,7 @@ import { askCriu, criuWords } from "./criu.ts";
 import { fixExecutables } from "./images.ts";
 import { complaintOf, keepLog, passing } from "./log.ts";
 import { type Criu, needCriu } from "./program.ts";
-import { type CheckpointRecord, imagesIn, readable, saveRecordIn } from "./record.ts";
+import { type CheckpointRecord, imagesIn, imagesLink, readable, saveRecordIn } from "./record.ts";
 import { dumpRequest } from "./request.ts";
 import { endSessions } from "./sessions.ts";
 
@@ -185,7 +185,7 @@ async function dumpOnce(
   let frozenAt = 0;
   let result: SuspendResult = { bytes: 0, processes: 0, frozen: 0 };
   const request = dumpRequest({
-    images,
+    images: imagesLink(checkpoint),
     pid: status.init.pid,
     console,
     logLevel: logLevel(),

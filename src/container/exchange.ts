@@ -10,7 +10,7 @@ import { removeDirectory } from "../storage/remove.ts";
 import type { LockedContainer } from "./container.ts";
 import { diskLimits } from "./disk-limits.ts";
 import { clearIntent, declareIntent, type IntentOf } from "./intent.ts";
-import { layerOwners, MOST_LAYERS, newLayerId, sweepLayers } from "./layers.ts";
+import { knownOwners, MOST_LAYERS, newLayerId, sweepLayers } from "./layers.ts";
 import { listSnapshots, saveSnapshot } from "./snapshots.ts";
 import { type ContainerState, loadState, saveState } from "./store.ts";
 import { discardCheckpoint, forgetRun, settleRun } from "./suspended.ts";
@@ -30,7 +30,7 @@ export async function freezeVolume<T>(
     throw new BerthError(
       "storage.failed",
       `container ${name} lies on ${state.layers.length} layers already, and no more than ${MOST_LAYERS} are allowed`,
-      `\`berth snapshot ls ${name}\`: remove some`,
+      `a whole \`berth backup ${name}\`, restored in its place, has one volume again`,
     );
   const driver = storageDriver(storage);
   const layer = { id: newLayerId(), storage, baseUid };
@@ -64,10 +64,16 @@ export async function forgetIndex({ id, storage }: Pick<Layer, "id" | "storage">
 /** Takes a freeze back, unless a snapshot or another container has taken to the layer: then it stands. */
 export async function undoFreeze(name: string, { uuid, storage, layers }: IntentOf<"freeze">): Promise<void> {
   const state = loadState(name);
-  const layer = layers[0];
-  if (layer === undefined || !isShared(name, layer)) {
-    if (layer !== undefined) await putBack(storage, uuid, layer.id);
-    if (state.layers[0]?.id === layer?.id) saveState(name, { ...state, layers: state.layers.slice(1) });
+  const [layer] = layers;
+  if (layer !== undefined) {
+    const driver = storageDriver(storage);
+    // Nobody takes to a layer before the container itself has it; and what was being put back is nobody's.
+    const noted = state.layers[0]?.id === layer.id;
+    const begun = !driver.exists(layer.id) || !driver.exists(uuid);
+    if (!noted || begun || !isShared(name, layer)) {
+      await putBack(storage, uuid, layer.id);
+      if (noted) saveState(name, { ...state, layers: state.layers.slice(1) });
+    }
   }
   clearIntent(name);
 }
@@ -80,9 +86,12 @@ async function putBack(storage: Layer["storage"], uuid: string, from: string): P
   await driver.rename(from, uuid);
 }
 
-/** Whether anybody but the container itself has the layer. */
-const isShared = (name: string, { id }: Layer): boolean =>
-  [...(layerOwners().get(id) ?? [])].some((owner) => owner !== name && owner !== `${name} (freeze)`);
+/** Whether anybody but the container itself has the layer, or may have it. */
+function isShared(name: string, { id }: Layer): boolean {
+  const owners = knownOwners();
+  if (owners === undefined) return true;
+  return [...(owners.get(id) ?? [])].some((owner) => owner !== name && owner !== `${name} (freeze)`);
+}
 
 /**
  * Takes back freezes that nobody needs any more, while nothing was written since: the stack of a container whose

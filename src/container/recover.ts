@@ -14,6 +14,7 @@ import { clearIntent, declareIntent, hasIntent, type IntentOf, type Owner, readI
 import { holdsLayers, sweepLayers } from "./layers.ts";
 import { type ContainerLock, dropLockFile, tryTakeLock } from "./lock.ts";
 import { connectGuest } from "./network.ts";
+import { removeShared } from "./shared.ts";
 import { statusOf } from "./status.ts";
 import { loadState, saveState } from "./store.ts";
 import { settleRemembering, settleResume, settleSuspend } from "./suspended.ts";
@@ -118,6 +119,7 @@ export async function leave(lock: ContainerLock, intent: IntentOf<"depart">): Pr
   }
   declareIntent(name, { operation: "remove", uuid, storage, layers });
   await discard(lock, { uuid, storage, layers });
+  await removeShared(0);
   return false;
 }
 
@@ -144,15 +146,19 @@ const undecided = (name: string, other: string): BerthError =>
 
 /** Recovers every container whose lock is free and that was left half way: what `ls` does before it looks. */
 export async function recoverIdle(names: readonly string[]): Promise<void> {
+  let gone = false;
   for (const name of names.filter(hasIntent)) {
     const lock = tryTakeLock(name);
     if (lock === undefined) continue;
     try {
-      if (!(await recoverUnlessUndecided(lock))) dropLockFile(lock);
+      if (await recoverUnlessUndecided(lock)) continue;
+      dropLockFile(lock);
+      gone = true;
     } finally {
       closeSync(lock.fd);
     }
   }
+  if (gone) await removeShared();
 }
 
 /** Removes everything that belongs to the container. Whatever is gone already is fine, so it can be repeated. */

@@ -5,7 +5,7 @@ import { driverNames } from "../config/storage-drivers.ts";
 import { manifestSchema } from "../storage/archive/backup-manifest.ts";
 
 /** Changes when one side could misunderstand the other. */
-export const PROTOCOL = 2;
+export const PROTOCOL = 3;
 
 const text = (most: number) => v.pipe(v.string(), v.maxLength(most));
 const count = v.pipe(v.number(), v.integer(), v.minValue(0));
@@ -21,6 +21,8 @@ export const hostSchema = v.object({
   /** Flags of its processors, as /proc/cpuinfo has them. */
   cpuFlags: v.pipe(v.array(text(32)), v.maxLength(1024)),
   apparmor: v.picklist(["on", "off", "no-parser"]),
+  /** Of the guests' bridge. */
+  mtu: count,
   /** Milliseconds since 1970. */
   clock: v.number(),
 });
@@ -52,6 +54,8 @@ export const offerSchema = v.object({
   storage: v.nullable(v.picklist(driverNames)),
   /** Whether its processes and connections come along. */
   live: v.boolean(),
+  /** The source's CRIU, when they do. */
+  criu: v.nullable(text(64)),
   /** Bytes that its volume and layers hold, as far as that is known. */
   used: v.nullable(count),
   /** Whether it should run after a boot of the host. */
