@@ -43,6 +43,8 @@ export type MigrateResult = {
   readonly templateSent: boolean;
   readonly bytes: number;
   readonly stages: readonly Stage[];
+  /** Milliseconds from its processes being held here until they went on there; null when they did not come along. */
+  readonly standStill: number | null;
   readonly warnings: readonly string[];
   /** Why it does not run there although it ran here; null when it does, or did not. */
   readonly startFault: string | null;
@@ -65,10 +67,10 @@ export async function migrateContainer(
     );
     for (const text of terms.warnings) progress.emit({ type: "warning", text: `${container.name}: ${text}` });
     const move: Move = { container, request, progress, line, stages, offer, terms };
-    const startFault = request.dryRun ? null : await carryOut(move);
+    const { startFault, standStill } = request.dryRun ? notMoved : await carryOut(move);
     return {
       ...{ name: terms.name, host, storage: terms.storage, templateSent: terms.needsTemplate },
-      ...{ bytes: line.sent(), stages: stages.done, warnings: terms.warnings, startFault },
+      ...{ bytes: line.sent(), stages: stages.done, warnings: terms.warnings, startFault, standStill },
     };
   });
 }
@@ -102,28 +104,33 @@ function refused(name: string, host: string, faults: readonly Fault[]): BerthErr
   );
 }
 
-/** Gives what kept it from running there although it ran here. */
-async function carryOut(move: Move): Promise<string | null> {
+type Outcome = Pick<MigrateResult, "startFault" | "standStill">;
+
+const notMoved: Outcome = { startFault: null, standStill: null };
+
+async function carryOut(move: Move): Promise<Outcome> {
   const { container, progress, line, stages, terms, offer } = move;
   const { name, lock } = container;
   if (terms.needsTemplate) await stages.run("sending the template", async () => await sendTemplate(move));
   const ran = statusOf(name).state !== "stopped";
   const intent = departure(move, "moving");
   declareIntent(name, intent);
+  let held: number | undefined;
   try {
-    if (offer.live) await moveLive(move);
+    if (offer.live) held = await moveLive(move);
     else await moveStill(move, ran);
   } catch (error) {
     await goBack(move, intent, ran);
     throw orInterrupted(progress, `migrating ${name}`, error);
   }
   await stages.run("switching", async () => await switchOver(move, ran));
+  const standStill = held === undefined ? null : Math.round((performance.now() - held) * 10) / 10;
   const startFault = ran && !offer.live ? await startThere(move) : null;
   await stages.run("leaving", async () => {
     if (!(await leave(lock, departure(move, "gone")))) dropLockFile(lock);
     await line.ask({ type: "forget", id: offer.id }).catch(() => {}); // a note that nobody needs
   });
-  return startFault;
+  return { startFault, standStill };
 }
 
 async function moveStill(move: Move, ran: boolean): Promise<void> {
