@@ -24,8 +24,9 @@ export const readable = { mode: 0o644, sync: false } as const;
 
 const recordFile = (name: string): string => `${containerPaths(name).checkpoint}/record.json`;
 
-export function saveRecord(name: string, record: CheckpointRecord): void {
-  writeAtomic(recordFile(name), JSON.stringify(record));
+/** `sync`: it is to outlast a power cut. */
+export function saveRecord(name: string, record: CheckpointRecord, sync: boolean): void {
+  writeAtomic(recordFile(name), JSON.stringify(record), { sync });
 }
 
 /** Throws checkpoint.failed when it cannot be read. */

@@ -31,6 +31,9 @@ import { logLevel } from "./suspend.ts";
 
 export type ResumeResult = { readonly pid: number; readonly processes: number };
 
+/** How long it is watched before its images are given up. */
+const WATCH_MS = 200;
+
 /** Resumes it. On a failure it stays suspended; throws container.not-suspended, checkpoint.failed. */
 export async function resumeContainer(container: LockedContainer, progress: Progress): Promise<ResumeResult> {
   const { name, state } = container;
@@ -43,7 +46,7 @@ export async function resumeContainer(container: LockedContainer, progress: Prog
   progress.emit({ type: "step", label: "bringing processes and connections back" });
   declareIntent(name, { operation: "resume", uuid: state.uuid, storage: state.storage });
   try {
-    const result = await bringBack(container, { connected: true });
+    const result = await bringBack(container, { connected: true, watch: WATCH_MS });
     saveState(name, { ...state, suspended: false, shouldRun: true });
     discardCheckpoint(name);
     appendEvent("resume", name, { pid: result.pid });
@@ -53,21 +56,25 @@ export async function resumeContainer(container: LockedContainer, progress: Prog
   }
 }
 
+export type Return = {
+  /** Whether its link is up; else nobody hears it. */
+  readonly connected: boolean;
+  /** Milliseconds for which it must have lived. */
+  readonly watch: number;
+};
+
 /**
- * Brings a guest back from its images and looks at its health; when this fails the images are as they were. Not
- * `connected`, its link to the bridge is down: nobody hears it. The caller has declared an intent.
+ * Brings a guest back from its images and looks at its health; when this fails the images are as they were. The caller
+ * has declared an intent.
  */
-export async function bringBack(
-  container: LockedContainer,
-  { connected }: { readonly connected: boolean },
-): Promise<ResumeResult> {
+export async function bringBack(container: LockedContainer, how: Return): Promise<ResumeResult> {
   const { name, config } = container;
   const record = loadRecord(name);
   const criu = await needCriu();
   refuseMounted(container);
   if (config.network.mode !== "none") await ensureBridge(subnetOf(hostConfig()));
   releaseRuntime(name);
-  const pid = await restore(container, record, criu, connected);
+  const pid = await restore(container, record, criu, how);
   return { pid, processes: record.processes };
 }
 
@@ -75,7 +82,7 @@ async function restore(
   container: LockedContainer,
   record: CheckpointRecord,
   criu: Criu,
-  connected: boolean,
+  { connected, watch }: Return,
 ): Promise<number> {
   const { name, config, state, lock } = container;
   const { run, attach, restoreLog } = containerPaths(name);
@@ -94,7 +101,7 @@ async function restore(
     const pid = await launchKeeper(name, "restore", restorePlan(container, start, record, criu), lock);
     const guest = cgroups().guestRoot(name);
     if (guest !== undefined) ownTree(guest, record.cgroups);
-    await checkHealth(container, pid);
+    await checkHealth(container, pid, watch);
     keepLog(images, "restore.log", restoreLog);
     return pid;
   } catch (error) {

@@ -15,6 +15,7 @@ import { BerthError } from "../base/errors.ts";
 import { syncDir, writeAtomic } from "../base/files.ts";
 import { containerPaths } from "../base/paths.ts";
 import type { Progress } from "../base/progress.ts";
+import { trace } from "../base/trace.ts";
 import { type LockedContainer, mustRun } from "../container/container.ts";
 import { appendEvent } from "../container/events.ts";
 import { clearIntent, declareIntent } from "../container/intent.ts";
@@ -83,8 +84,10 @@ export async function mustBeWritable(container: LockedContainer): Promise<void> 
 export type Writing = {
   /** Whether the images are to outlast a power cut. */
   readonly lasting: boolean;
-  /** Runs while the guest stands still and all is in its images; when it throws the guest goes on. */
-  readonly held: (record: CheckpointRecord) => void | Promise<void>;
+  /** Told when the guest is about to stand still and its images are written. */
+  readonly begun?: () => void;
+  /** Runs while the guest stands still, since then (performance.now()), and all is in its images; when it throws the guest goes on. */
+  readonly held: (record: CheckpointRecord, since: number) => void | Promise<void>;
 };
 
 /**
@@ -113,7 +116,7 @@ async function dump(
   container: LockedContainer,
   status: InitRecord,
   criu: Criu,
-  { lasting, held }: Writing,
+  { lasting, begun, held }: Writing,
 ): Promise<SuspendResult> {
   const { name, state, lock } = container;
   const images = imagesDir(name);
@@ -132,7 +135,11 @@ async function dump(
     leaveRunning: false,
   });
   const notify = async (point: string): Promise<void> => {
-    if (point === "network-lock") frozenAt = Date.now();
+    trace(`criu: ${point}`);
+    if (point === "pre-dump") {
+      frozenAt = performance.now();
+      begun?.();
+    }
     if (point !== "post-dump") return;
     const guest = cgroups().guestRoot(name);
     editImages(images);
@@ -146,11 +153,11 @@ async function dump(
       processes,
       cgroups: guest === undefined ? [] : saveTree(guest),
     };
-    saveRecord(name, record);
+    saveRecord(name, record, lasting);
     const bytes = lasting ? syncFiles(images) : sizeOf(images);
     if (lasting) syncDir(checkpoint);
-    await held(record);
-    result = { bytes, processes, frozen: frozenAt === 0 ? 0 : Date.now() - frozenAt };
+    await held(record, frozenAt);
+    result = { bytes, processes, frozen: Math.round(performance.now() - frozenAt) };
   };
   const giveUp = (): void => discardCheckpoint(name);
   const verdict = await askCriu(criuWords(criu, state.baseUid), request, lock, notify).catch(

@@ -5,7 +5,7 @@ import { driverNames } from "../config/storage-drivers.ts";
 import { manifestSchema } from "../storage/archive/backup-manifest.ts";
 
 /** Changes when one side could misunderstand the other. */
-export const PROTOCOL = 2;
+export const PROTOCOL = 3;
 
 const text = (most: number) => v.pipe(v.string(), v.maxLength(most));
 const count = v.pipe(v.number(), v.integer(), v.minValue(0));
@@ -119,7 +119,9 @@ const requestSchemas = [
   /** What is new in its upper directory follows. */
   v.object({ type: v.literal("upper") }),
   v.object({ type: v.literal("quotas"), quotas: v.pipe(v.array(quotaSchema), v.maxLength(4096)) }),
-  /** CRIU's images follow, as an archive. */
+  /** CRIU's images follow, as an archive: those that were not sent yet or are other ones now. */
+  v.object({ type: v.literal("images") }),
+  /** All images are there; this is what lies beside them. */
   v.object({ type: v.literal("processes"), record: recordSchema, cgroup: cgroupPath }),
   /** All is there: make it last and wait for a word. */
   v.object({ type: v.literal("prepare") }),
