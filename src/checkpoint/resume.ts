@@ -4,6 +4,7 @@ import { BerthError } from "../base/errors.ts";
 import { makeDirs, writeAtomic } from "../base/files.ts";
 import { containerPaths, instance } from "../base/paths.ts";
 import type { Progress } from "../base/progress.ts";
+import { trace } from "../base/trace.ts";
 import { confineByApparmor } from "../container/apparmor.ts";
 import type { LockedContainer } from "../container/container.ts";
 import { appendEvent } from "../container/events.ts";
@@ -74,6 +75,7 @@ export async function bringBack(container: LockedContainer, how: Return): Promis
   refuseMounted(container);
   if (config.network.mode !== "none") await ensureBridge(subnetOf(hostConfig()));
   releaseRuntime(name);
+  trace("ready to bring it back");
   const pid = await restore(container, record, criu, how);
   return { pid, processes: record.processes };
 }
@@ -98,10 +100,14 @@ async function restore(
     const timers = fixTimers(readFileSync(`${images}/files.img.dumped`), record.dumped, Date.now());
     writeAtomic(`${images}/files.img`, timers, readable);
     const start = connected ? made.start : withoutBridge(made.start);
+    trace("cgroups and images made ready");
     const pid = await launchKeeper(name, "restore", restorePlan(container, start, record, criu), lock);
     const guest = cgroups().guestRoot(name);
+    trace("its processes are back");
     if (guest !== undefined) ownTree(guest, record.cgroups);
+    trace("cgroups owned");
     await checkHealth(container, pid, watch);
+    trace("it is in good health");
     keepLog(images, "restore.log", restoreLog);
     return pid;
   } catch (error) {

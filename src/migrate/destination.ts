@@ -3,6 +3,7 @@
  * removes all that came; from then on only a word of the source does.
  */
 import { BerthError } from "../base/errors.ts";
+import { trace } from "../base/trace.ts";
 import { forgetArrival, noteArrival } from "../container/arrivals.ts";
 import { type LockedContainer, withContainer } from "../container/container.ts";
 import { makeContainer } from "../container/create.ts";
@@ -164,6 +165,7 @@ async function take(
     void (await must("storage.failed", `cannot write ${root} to disk`, "sync", ["-f", "--", root]));
   let lasting: Promise<void> = Promise.resolve();
   for (let request = await line.next(); request !== undefined; request = await line.next()) {
+    trace(`asked: ${request.type}`);
     switch (request.type) {
       case "layer":
         await receiveLayer(line, container, request.index);
@@ -246,11 +248,13 @@ async function waitForWord(
   declareIntent(name, intent);
   await line.done();
   let word = await line.next();
+  trace(`asked: ${word?.type}`);
   if (word?.type === "revive") {
     const giveUp = (): void => declareIntent(name, { operation: "create", uuid, storage, layers });
     await Promise.all([reviveOr(container, giveUp), lasting]);
     await line.done();
     word = await line.next();
+    trace(`asked: ${word?.type}`);
   }
   if (word?.type === "commit") {
     await lasting;
