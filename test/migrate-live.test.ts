@@ -109,3 +109,21 @@ checked(
   },
   60_000,
 );
+
+checked(
+  `${why}a guest that would stand still for longer than it may goes on here`,
+  async () => {
+    const { address, pid } = await info(a);
+    const stream = await follow(address);
+    await stream.goesOn();
+    const { code, stderr } = await a.berth(
+      ...["migrate", "web1", "hostb", "--rsh", hosts.b.way, "--timeout", "100ms"],
+    );
+    expect([code, stderr]).toEqual([1, expect.stringContaining("longer than 0.1 s, and goes on here")]);
+    await stream.goesOn();
+    expect(await info(a)).toMatchObject({ state: "running", pid });
+    expect(await names(b)).toBe("");
+    await stream.end();
+  },
+  60_000,
+);

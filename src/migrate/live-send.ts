@@ -6,13 +6,16 @@ import { saveState } from "../container/store.ts";
 import { nothingWritten } from "../storage/archive/backup-writer.ts";
 import { storageDriver } from "../storage/drivers.ts";
 import { streamImages } from "./images-send.ts";
+import { patienceOf } from "./patience.ts";
 import { type Move, sendLayers, sendUserLimits } from "./send.ts";
 import { nothingSent, type SentTree, sendPass } from "./tree-send.ts";
 
 /** Its files while it runs; then it stands still until its like runs there, and ends here. Gives when that began (performance.now()). */
 export async function moveLive(move: Move): Promise<number> {
-  const { container, line, stages, progress } = move;
+  const { container, line, stages, progress, request } = move;
   const { state } = container;
+  using patience = patienceOf(container.name, request.timeout, progress.signal);
+  const patient = { ...progress, signal: patience.signal };
   await line.ask({ type: "begin" });
   const withUpper = async <T>(work: (tree: SentTree) => Promise<T>, live: boolean): Promise<T> =>
     await storageDriver(state.storage).withVolume(
@@ -23,7 +26,7 @@ export async function moveLive(move: Move): Promise<number> {
   let survey = nothingSent;
   const pass = async (live: boolean): Promise<void> => {
     ({ survey } = await withUpper(
-      async (tree) => await sendPass(line, tree, survey, written, progress),
+      async (tree) => await sendPass(line, tree, survey, written, patient),
       live,
     ));
   };
@@ -34,12 +37,17 @@ export async function moveLive(move: Move): Promise<number> {
   await stages.run("sending what changed meanwhile", async () => await pass(true));
   progress.signal.throwIfAborted();
   let since = performance.now();
-  const images = streamImages(line, imagesDir(container.name), progress);
+  const images = streamImages(line, imagesDir(container.name), patient);
   const writing: Writing = {
     lasting: false,
-    begun: images.begin,
+    begun: () => {
+      line.limit(undefined);
+      patience.begin();
+      images.begin();
+    },
     held: async (record, frozen) => {
       since = frozen;
+      patience.signal.throwIfAborted();
       await stages.run("writing its processes down", async () => {}, since);
       await stages.run("sending its processes", async () => {
         await images.finish();
@@ -49,9 +57,12 @@ export async function moveLive(move: Move): Promise<number> {
         await pass(false);
         await sendUserLimits(move);
       });
-      await line.ask({ type: "prepare" });
-      await stages.run("bringing it back there", async () => await line.ask({ type: "revive" }));
-      progress.signal.throwIfAborted();
+      await patience.bear(line.ask({ type: "prepare" }));
+      await stages.run(
+        "bringing it back there",
+        async () => await patience.bear(line.ask({ type: "revive" })),
+      );
+      patience.signal.throwIfAborted();
       // It ends here next: from its images it could go on, should the other side not take it after all.
       saveState(container.name, { ...state, suspended: true }, false);
     },

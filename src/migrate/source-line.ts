@@ -24,11 +24,13 @@ export type SourceLine = AsyncDisposable & {
   readonly isCut: () => boolean;
   /** Bytes sent so far. */
   readonly sent: () => number;
+  /** Bounds what is sent, in bytes a second; undefined: as fast as it goes. */
+  readonly limit: (rate: number | undefined) => void;
 };
 
 /** Opens the line and greets. Throws migrate.failed saying what stands in the way. */
 export async function openLine(to: Destination): Promise<SourceLine> {
-  const { channel, end } = openRemote(to);
+  const { channel, end, limit } = openRemote(to);
   let isCut = false;
   const cut = async (error: unknown): Promise<BerthError> => {
     isCut = true;
@@ -79,6 +81,7 @@ export async function openLine(to: Destination): Promise<SourceLine> {
     },
     isCut: () => isCut,
     sent: channel.sent,
+    limit,
     [Symbol.asyncDispose]: async () => void (await end()),
   };
   const { host, protocol } = await line.askFor({ type: "hello", protocol: PROTOCOL }, "hello");

@@ -32,6 +32,10 @@ export type MigrateRequest = {
   readonly keep: boolean;
   /** Whether one that runs is stopped for it and started there, instead of going on there. */
   readonly offline: boolean;
+  /** Bytes a second that are sent at most, but for what is sent while it stands still. */
+  readonly bwlimit: number | undefined;
+  /** Seconds that one which goes on there may stand still; past that it stays here. */
+  readonly timeout: number | undefined;
   /** Whether it is only looked at what stands in the way. */
   readonly dryRun: boolean;
 };
@@ -109,8 +113,9 @@ type Outcome = Pick<MigrateResult, "startFault" | "standStill">;
 const notMoved: Outcome = { startFault: null, standStill: null };
 
 async function carryOut(move: Move): Promise<Outcome> {
-  const { container, progress, line, stages, terms, offer } = move;
+  const { container, progress, line, stages, terms, offer, request } = move;
   const { name, lock } = container;
+  line.limit(request.bwlimit);
   if (terms.needsTemplate) await stages.run("sending the template", async () => await sendTemplate(move));
   const ran = statusOf(name).state !== "stopped";
   const intent = departure(move, "moving");
