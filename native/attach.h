@@ -1,5 +1,5 @@
-/* attach.h - the insides of verb `attach`: attach.c (options, plan, all of it), attach_inside.c (the worker and the command),
- * attach_relay.c (what stays outside). */
+/* attach.h - the insides of verb `attach`: attach.c (records, plan, all of it), attach_options.c (its words),
+ * attach_inside.c (the worker and the command), attach_relay.c (what stays outside). */
 #ifndef BERTH_ATTACH_H
 #define BERTH_ATTACH_H
 
@@ -62,6 +62,11 @@ struct attach {
 	int master, slave;
 	int program_fd; /* sealed copy of --program, or -1 */
 };
+
+/* attach_options.c: reads the words; a->env has room for argc entries. Keeps pointers into argv. */
+int attach_options(struct attach *a, int argc, char **argv);
+/* A process's command line is everybody's to read, in the guest too until the command's exec: no secret stays in it. */
+int attach_hide_env(struct attach *a);
 
 /* attach_script.c: puts a copy in the place of the file a->script, which the guest may only read. */
 int attach_script(struct attach *a);

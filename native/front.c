@@ -139,6 +139,17 @@ static int exec_plain(int argc, char **argv)
 	return sigprocmask(SIG_SETMASK, &mask, NULL) < 0 ? status : -1;
 }
 
+/* Commands that end before the engine's compilers would pay for what they cost, a sixth of the whole. (Without its JIT altogether the
+ * engine has no way to call the libc.) */
+static bool is_short(const char *command)
+{
+	static const char *const known[] = {"start", "stop", "restart", "create", "rm", "ls", "info", "exec", "enter", "freeze", "thaw", "set", "clone"};
+	for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
+		if (strcmp(command, known[i]) == 0)
+			return true;
+	return false;
+}
+
 /* Beside this program as built, in ../libexec/berth as installed. */
 static void become_cli(char **argv)
 {
@@ -159,6 +170,8 @@ int main(int argc, char **argv)
 	int status = argc > 3 && strcmp(argv[1], "exec") == 0 ? exec_plain(argc, argv) : -1;
 	if (status >= 0)
 		return status;
+	if (argc > 1 && is_short(argv[1]))
+		(void)setenv("BUN_JSC_useBaselineJIT", "0", 0);
 	become_cli(argv);
 	fprintf(stderr, "berth: berth-cli cannot be started: %s\n  build it with npm run build, or install berth again\n",
 		strerror(errno));

@@ -1,4 +1,4 @@
-/* start.h - the two sides of a start: the launcher (start.c) and the guest-to-be (child.c). */
+/* start.h - the two sides of a start: the launcher (guest.c) and the guest-to-be (child.c). */
 #ifndef BERTH_START_H
 #define BERTH_START_H
 

@@ -1,12 +1,13 @@
 /**
- * npm run fuzz [-- SECONDS]: every fuzzer for so long (600 when not given): the C's by libFuzzer where clang is installed, else by
- * mutation of their seeds; the TypeScript's properties by fast-check. What an input broke belongs into native/test/corpus/TARGET/,
+ * npm run fuzz [-- SECONDS]: every fuzzer for so long (600 when not given): the C's by libFuzzer, which is installed with clang
+ * where root runs it and apt has it, else by mutation of their seeds; the TypeScript's properties by fast-check. What an input broke belongs into native/test/corpus/TARGET/,
  * where `npm test` tries it again each time. Its last line is "N passed, N failed".
  */
 import { spawnSync } from "node:child_process";
-import { readdirSync, readFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { bun, fail, filesBelow, must, root, say } from "./project.mjs";
+import { tryInstallPackages } from "./packages.mjs";
+import { bun, fail, filesBelow, must, output, root, say } from "./project.mjs";
 
 const seconds = Number(process.argv[2] ?? 600);
 if (!Number.isInteger(seconds) || seconds < 1)
@@ -32,16 +33,35 @@ function run(program, args, env = {}) {
 
 function fuzzNative() {
   const make = ["-C", "native/test", "--no-print-directory"];
-  if (spawnSync("clang", ["--version"]).status === 0) {
+  const missing = missingForLibFuzzer();
+  if (missing === undefined) {
     count("libFuzzer", run("make", [...make, "fuzz", `SECONDS=${seconds}`]));
     return;
   }
-  say("clang is not installed: mutations of the seeds instead (apt-get install clang for libFuzzer)");
+  say(`no libFuzzer, mutations of the seeds instead: ${missing}`);
   const targets = readdirSync(join(root, "native/test"))
     .map((file) => /^(fuzz_\w+)\.c$/.exec(file)?.[1])
     .filter((name) => name !== undefined);
   count("building the fuzzers", run("make", [...make, ...targets.map((name) => `../../build/test/${name}`)]));
   for (const name of targets) count(name, mutateFor(join(root, "build/test", name)));
+}
+
+/** What keeps clang from building a fuzzer, once what apt has of it is installed. */
+function missingForLibFuzzer() {
+  if (linksFuzzers()) return undefined;
+  if (!tryInstallPackages(["clang"])) return "package clang is missing (apt-get install clang, as root)";
+  const library = `libclang-rt-${output("clang", ["-dumpversion"])?.split(".")[0]}-dev`;
+  if (!tryInstallPackages([library])) return `package ${library} is missing`;
+  return linksFuzzers() ? undefined : "clang cannot link with -fsanitize=fuzzer";
+}
+
+/** libFuzzer is a library of its own, which clang may have come without. */
+function linksFuzzers() {
+  const out = join(root, "build/fuzz/probe");
+  mkdirSync(join(root, "build/fuzz"), { recursive: true });
+  const input = "int LLVMFuzzerTestOneInput(const char *d, unsigned long n) { return d && n > 9; }";
+  const words = ["-x", "c", "-fsanitize=fuzzer,address,undefined", "-o", out, "-"];
+  return spawnSync("clang", words, { input }).status === 0;
 }
 
 /** Rounds of mutations, each from another seed, until the time is up. */

@@ -3,7 +3,9 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { existsSync, readFileSync } from "node:fs";
 import { containerPaths } from "../src/base/paths.ts";
 import { findCriu } from "../src/checkpoint/program.ts";
-import { type Info, newWorld, run, until, type World } from "./support/world.ts";
+import { counter, follow } from "./support/counter.ts";
+import { killedAfter } from "./support/soak.ts";
+import { berthBinary, type Info, newWorld, run, until, type World } from "./support/world.ts";
 
 const criu = await findCriu();
 const why = "fault" in criu ? `SKIP: ${criu.fault}: ` : "";
@@ -18,10 +20,6 @@ afterAll(async () => {
 });
 const info = (name: string) => world.json<Info>("info", name);
 
-/** A service that sends a count to whoever connects, and a timer that appends to a file. */
-const counter = `[Service]
-ExecStart=/usr/bin/perl -MIO::Socket::INET -e '$$s = IO::Socket::INET->new(Listen => 5, LocalPort => 7000, ReuseAddr => 1); while ($$c = $$s->accept) { $$c->autoflush(1); for ($$n = 0; print $$c "$$n\\\\n"; $$n++) { select undef, undef, undef, 0.05 } }'
-`;
 const ticking = `printf '%s' '[Service]
 Type=oneshot
 ExecStart=/bin/sh -c "date +%%s >> /var/log/tick"
@@ -38,36 +36,12 @@ async function ownerOf(pid: number | null): Promise<number> {
   return Number((await run(["perl", "-e", program, `/proc/${pid}/ns/user`])).stdout);
 }
 
-/** Reads the count and checks that nothing is missing or doubled. */
-async function follow(address: string) {
-  let [next, text, fault] = [0, "", ""];
-  const socket = await Bun.connect({
-    hostname: address,
-    port: 7000,
-    socket: {
-      data: (_, data) => {
-        const lines = (text + data.toString()).split("\n");
-        text = lines.pop() ?? "";
-        for (const line of lines) if (Number(line) !== next++) fault ||= `${line} instead of ${next - 1}`;
-      },
-      close: () => {
-        fault ||= "closed";
-      },
-      error: (_, error) => {
-        fault ||= error.message;
-      },
-    },
-  });
-  return { count: () => next, fault: () => fault, end: () => socket.end() };
-}
-
 describe.each(["debian-13", "debian-12"])("%s", (name) => {
   checked(`${why}goes on three times with its connection, timers and uptime`, async () => {
     await world.ok("create", name, "-t", name, "--start");
     await world.booted(name);
     const { code } = await world.berth("exec", name, "--", "perl", "-MIO::Socket::INET", "-e", "1");
     expect(code).toBe(0);
-    await Bun.write(`${world.root}/counter`, counter);
     await world.sh(
       name,
       `cat > /etc/systemd/system/counter.service <<'E'\n${counter}\nE\n${ticking}\nsystemctl daemon-reload; systemctl start counter.service tick.timer`,
@@ -106,14 +80,11 @@ describe.each(["debian-13", "debian-12"])("%s", (name) => {
 });
 
 checked(`${why}what cannot be written is refused by name, and goes on`, async () => {
-  const held = Bun.spawn(
-    [process.env.BERTH_BIN ?? `${import.meta.dir}/../dist/berth`, "exec", "debian-13", "sleep", "60"],
-    {
-      env: world.env,
-      stdout: "ignore",
-      stderr: "ignore",
-    },
-  );
+  const held = Bun.spawn([berthBinary, "exec", "debian-13", "sleep", "60"], {
+    env: world.env,
+    stdout: "ignore",
+    stderr: "ignore",
+  });
   await until("the session", async () => (await world.berth("checkable", "debian-13")).code === 5, 10_000);
   const refused = await world.berth("suspend", "debian-13");
   expect([refused.code, refused.stderr]).toEqual([
@@ -139,22 +110,10 @@ checked(`${why}a suspended container keeps its disk to itself, and starts fresh 
   expect(await world.sh("debian-13", "cut -d. -f1 /proc/uptime")).not.toBe("");
 });
 
-/** Kills berth with everything it started, as an out-of-memory kill of the lot would. */
-async function killed(milliseconds: number, ...args: readonly string[]): Promise<void> {
-  const child = Bun.spawn([process.env.BERTH_BIN ?? `${import.meta.dir}/../dist/berth`, ...args], {
-    env: world.env,
-    stdout: "ignore",
-    stderr: "ignore",
-  });
-  await Bun.sleep(milliseconds);
-  child.kill(9);
-  await child.exited;
-}
-
 checked(`${why}killed at any point, a suspend or resume is undone or done`, async () => {
   const name = "debian-12";
   for (const after of [150, 400, 700]) {
-    await killed(after, "suspend", name);
+    await killedAfter(world, ["suspend", name], after);
     const { state } = await info(name);
     if (state === "suspended") await world.ok("resume", name);
     else expect(state).toBe("running");
@@ -162,7 +121,7 @@ checked(`${why}killed at any point, a suspend or resume is undone or done`, asyn
   }
   for (const after of [150, 500, 900]) {
     await world.ok("suspend", name);
-    await killed(after, "resume", name);
+    await killedAfter(world, ["resume", name], after);
     await until("the lock", async () => (await world.berth("info", name)).code === 0, 20_000);
     if ((await info(name)).state === "suspended") await world.ok("resume", name);
     expect(await world.sh(name, "echo alive")).toBe("alive");

@@ -269,7 +269,11 @@ describe("what must never happen twice or by mistake", () => {
   });
   test("who waited for a container that another command removed is told so", async () => {
     await world.ok("create", "gone", "-t", "busybox", "--network", "none");
-    const holder = Bun.spawn(["flock", `${world.at.run}/.lock/gone`, "sleep", "2"]);
+    const since = performance.now();
+    await world.ok("set", "gone", "--description", "here");
+    // Long enough for five at once to come and wait, however slow the machine is.
+    const seconds = 1 + (8 * (performance.now() - since)) / 1000;
+    const holder = Bun.spawn(["flock", `${world.at.run}/.lock/gone`, "sleep", String(seconds)]);
     await Bun.sleep(300);
     const remove = world.berth("rm", "gone");
     await Bun.sleep(300);

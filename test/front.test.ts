@@ -12,7 +12,7 @@ beforeAll(async () => {
   const dir = `${world.root}/alone`;
   mkdirSync(dir);
   copyFileSync(berthBinary, `${dir}/berth`);
-  writeFileSync(`${dir}/berth-cli`, "#!/bin/sh\necho cli $0 $*\n");
+  writeFileSync(`${dir}/berth-cli`, "#!/bin/sh\necho cli $0 $*\necho jit $BUN_JSC_useBaselineJIT >&2\n");
   for (const name of ["berth", "berth-cli"]) chmodSync(`${dir}/${name}`, 0o755);
   front = (...words) => run([`${dir}/berth`, ...words], { env: world.env });
 });
@@ -40,6 +40,11 @@ test("anything else is berth-cli's", async () => {
     expect(stdout).toStartWith("cli ");
     expect(stdout).toEndWith(` ${words.join(" ")}\n`);
   }
+});
+
+test("the engine starts without its compilers where they would not pay", async () => {
+  expect((await front("info", "t-front")).stderr).toBe("jit 0\n");
+  expect((await front("backup", "t-front", "FILE")).stderr).toBe("jit\n");
 });
 
 test("a frozen guest and a stopped one are berth-cli's", async () => {

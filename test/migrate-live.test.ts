@@ -1,6 +1,8 @@
 /** Live migration between two hosts, which here are two network namespaces on one LAN: a connection does not notice. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
+import { readFileSync, writeFileSync } from "node:fs";
 import { findCriu } from "../src/checkpoint/program.ts";
+import { randomFrom } from "./support/soak.ts";
 import { type TwoHosts, twoHosts } from "./support/two-hosts.ts";
 import { berthBinary, type Info, run, until, type World } from "./support/world.ts";
 
@@ -61,6 +63,21 @@ async function follow(address: string) {
 
 const info = async (world: World): Promise<Info> => await world.json<Info>("info", "web1");
 const names = async (world: World): Promise<string> => await world.ok("ls", "--names");
+
+checked(
+  `${why}a bridge of a smaller MTU there is told before anything moves`,
+  async () => {
+    const setMtu = async (mtu: string): Promise<void> =>
+      void (await run([...hosts.b.within, "ip", "link", "set", b.at.bridge, "mtu", mtu]));
+    await setMtu("1400");
+    const { code, stderr } = await a.berth("migrate", "web1", "hostb", "--rsh", hosts.b.way, "--dry-run");
+    await setMtu("1500");
+    expect(code).toBe(5);
+    expect(stderr).toContain("hostb: the MTU of that host's bridge is 1400, here it is 1500");
+    expect(stderr).toContain("`berth set web1 --mtu 1400`");
+  },
+  30_000,
+);
 
 checked(
   `${why}a guest goes there and back with its processes, its uptime and its connection`,
@@ -126,4 +143,75 @@ checked(
     await stream.end();
   },
   60_000,
+);
+
+/** Rounds of the next test; more of them are a soak. */
+const kills = Number(process.env.BERTH_LIVE_KILLS ?? 2);
+const seed = Number(process.env.BERTH_LIVE_SEED ?? Date.now() % 1e6);
+
+/** A migration to b that is broken off after so long. Says what was done. */
+async function brokenOff(random: (below: number) => number, longest: number): Promise<string> {
+  const ways = ["Ctrl-C", "source killed", "destination killed"] as const;
+  const way = ways[random(ways.length)] ?? "Ctrl-C";
+  const after = random(longest);
+  writeFileSync(`${b.root}/receiver`, "");
+  const going = Bun.spawn(
+    [...hosts.a.within, berthBinary, "migrate", "web1", "hostb", "--rsh", hosts.b.way],
+    { env: a.env, stdio: ["ignore", "ignore", "ignore"] },
+  );
+  await Promise.race([going.exited, Bun.sleep(after)]);
+  const receiver = readFileSync(`${b.root}/receiver`, "utf8").trim();
+  if (way === "destination killed" && receiver !== "") await run(["kill", "-9", receiver]);
+  if (way !== "destination killed") going.kill(way === "Ctrl-C" ? "SIGINT" : "SIGKILL");
+  await going.exited;
+  return `${way} after ${after} ms`;
+}
+
+/** As an operator would: the source knows, or asks. What waits at the destination then hears of it. Gives who has it. */
+async function settled(history: string): Promise<World> {
+  if ((await names(a)) !== "" && (await a.berth("info", "web1")).code !== 0)
+    await a.ok("migrate", "web1", "--resolve");
+  const here = (await names(a)) !== "";
+  if (here) {
+    await until(
+      "the destination to end",
+      async () =>
+        (await b.berth("migrate", "web1", "--resolve", "--is", "there")).code === 0 ||
+        (await names(b)) === "",
+      20_000,
+    );
+    if ((await info(a)).state === "suspended") await a.ok("resume", "web1");
+  }
+  expect({ history, a: await names(a), b: await names(b) }).toEqual({
+    history,
+    a: here ? "web1" : "",
+    b: here ? "" : "web1",
+  });
+  const world = here ? a : b;
+  expect({ history, state: (await info(world)).state }).toEqual({ history, state: "running" });
+  return world;
+}
+
+checked(
+  `${why}Ctrl-C, and kill -9 of either side, at any moment leave one guest with its processes and its connection`,
+  async () => {
+    const random = randomFrom(seed);
+    const stream = await follow((await info(a)).address);
+    const pid = "systemctl show -P MainPID counter";
+    const before = await a.sh("web1", pid);
+    const started = performance.now();
+    await a.ok("migrate", "web1", "hostb", "--rsh", hosts.b.way);
+    const longest = Math.round((performance.now() - started) * 1.1);
+    await b.ok("migrate", "web1", "hosta", "--rsh", hosts.a.way);
+    for (let round = 0; round < kills; round++) {
+      const history = `round ${round} of seed ${seed}: ${await brokenOff(random, longest)}`;
+      if (process.env.BERTH_LIVE_KILLS !== undefined) process.stderr.write(`${history}\n`);
+      const world = await settled(history);
+      await stream.goesOn();
+      expect({ history, pid: await world.sh("web1", pid) }).toEqual({ history, pid: before });
+      if (world === b) await b.ok("migrate", "web1", "hosta", "--rsh", hosts.a.way);
+    }
+    await stream.end();
+  },
+  60_000 + kills * 30_000,
 );

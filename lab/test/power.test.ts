@@ -97,9 +97,12 @@ beforeAll(async () => {
 });
 afterAll(() => lab.close());
 
-/** Linear congruential (Numerical Recipes): the same seed cuts at the same places. */
-const place = (index: number): number =>
-  ((Math.imul(seed * 7919 + index, 1664525) + 1013904223) >>> 0) / 2 ** 32;
+/** The same seed cuts at the same places, which lie all over the operation (mixed as by MurmurHash3's fmix32). */
+function place(index: number): number {
+  let mixed = Math.imul(seed, 7919) + index + 1;
+  for (const factor of [0x85ebca6b, 0xc2b2ae35]) mixed = Math.imul(mixed ^ (mixed >>> 15), factor);
+  return ((mixed ^ (mixed >>> 16)) >>> 0) / 2 ** 32;
+}
 
 for (let index = 0; index < cuts; index++) {
   const operation = operations[index % operations.length];

@@ -198,16 +198,9 @@ size_t fuzz_seed(size_t i, uint8_t *out)
 	static const uint8_t waiting[] = {'B', 'K', 'P', '1', KEEPER_WAIT, 0, 0, 0, FRAME_DATA, 0, 2, 0, 'h', 'i'};
 	static const uint8_t odd[] = {'B', 'K', 'P', '1', KEEPER_CONSOLE, 0, 0, 0, FRAME_WINSIZE, 0, 8, 0, 1, 0, 2, 0, 3, 0, 4, 0,
 				      99, 0, 2, 0, 1, 2, FRAME_WINSIZE, 0, 4, 0, 50, 0, 132, 0};
-	const struct {
-		const uint8_t *data;
-		size_t size;
-	} seeds[] = {{typing, sizeof typing}, {waiting, sizeof waiting}, {odd, sizeof odd}};
-	if (i < sizeof seeds / sizeof seeds[0]) {
-		memcpy(out, seeds[i].data, seeds[i].size);
-		return seeds[i].size;
-	}
-	if (i > sizeof seeds / sizeof seeds[0])
-		return 0;
+	static const struct seed seeds[] = {{typing, sizeof typing}, {waiting, sizeof waiting}, {odd, sizeof odd}};
+	if (i != 3)
+		return fuzz_seed_of(seeds, 3, i, out);
 	/* More than the keeper's buffer holds. */
 	memcpy(out, (uint8_t[]){'B', 'K', 'P', '1', KEEPER_CONSOLE, 0, 0, 0, FRAME_DATA, 0, 1200 & 255, 1200 >> 8}, 12);
 	memset(out + 12, 'x', 1200);

@@ -1,17 +1,10 @@
 /* fuzz_criu.c - criu's answers as arbitrary bytes: what criu says of a guest is not trusted further than the guest. */
-#include <stdlib.h>
-#include <string.h>
-
 #include "../criu.h"
 #include "fuzz.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	uint8_t *copy = malloc(size ? size : 1);
-	if (!copy)
-		return 0;
-	if (size > 0)
-		memcpy(copy, data, size);
+	uint8_t *copy = fuzz_copy(data, size);
 	struct criu_message m;
 	(void)criu_parse(copy, size, &m);
 	/* Malformed or not, its texts end. */
@@ -23,11 +16,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 size_t fuzz_seed(size_t i, uint8_t *out)
 {
-	static const struct {
-		const char *bytes;
-		size_t size;
-	} seeds[] = {
-#define SEED(text) {text, sizeof text - 1}
+	static const struct seed seeds[] = {
 		/* criu_resp: type NOTIFY, success, notify {script, pid} */
 		SEED("\x08\x06\x10\x01\x2a\x13\x0a\x0dnetwork-unlock\x10\xd2\x09"),
 		/* RESTORE, success, restore {pid, restored} */
@@ -37,8 +26,5 @@ size_t fuzz_seed(size_t i, uint8_t *out)
 		/* the two fixed widths, and a length that is too large */
 		SEED("\x08\x06\x61" "12345678" "\x65" "1234" "\x4a\xff\x7f"),
 	};
-	if (i >= sizeof seeds / sizeof seeds[0])
-		return 0;
-	memcpy(out, seeds[i].bytes, seeds[i].size);
-	return seeds[i].size;
+	return fuzz_seed_of(seeds, sizeof seeds / sizeof seeds[0], i, out);
 }

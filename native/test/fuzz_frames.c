@@ -23,10 +23,7 @@ static struct trace feed(const uint8_t *data, size_t size, size_t step)
 	struct trace t = {.hash = 14695981039346656037ULL};
 	for (size_t at = 0; at < size && t.result >= 0; at += step) {
 		size_t len = size - at < step ? size - at : step;
-		uint8_t *chunk = malloc(len);
-		if (!chunk)
-			abort();
-		memcpy(chunk, data + at, len);
+		uint8_t *chunk = fuzz_copy(data + at, len);
 		const uint8_t *p = chunk;
 		struct piece piece;
 		size_t turns = 0;
@@ -62,20 +59,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 size_t fuzz_seed(size_t i, uint8_t *out)
 {
 	static const uint8_t data[] = {FRAME_DATA, 0, 5, 0, 'h', 'e', 'l', 'l', 'o', FRAME_GONE, 0, 0, 0, FRAME_DATA, 0, 1, 0, 'x'};
-	static const uint8_t size[] = {FRAME_WINSIZE, 0, 4, 0, 24, 0, 80, 0, 99, 0, 2, 0, 1, 2};
+	static const uint8_t sizes[] = {FRAME_WINSIZE, 0, 4, 0, 24, 0, 80, 0, 99, 0, 2, 0, 1, 2};
 	static const char json[] = "{\"version\":1,\"pid\":1,\"code\":0,\"signal\":null,\"kind\":\"exit\",\"oomKills\":0,\"time\":1}";
-	switch (i) {
-	case 0:
-		memcpy(out, data, sizeof data);
-		return sizeof data;
-	case 1:
-		memcpy(out, size, sizeof size);
-		return sizeof size;
-	case 2:
-		memcpy(out, (uint8_t[]){FRAME_EXIT, 0, sizeof json - 1, 0}, 4);
-		memcpy(out + 4, json, sizeof json - 1);
-		return 4 + sizeof json - 1;
-	default:
-		return 0;
-	}
+	static const struct seed seeds[] = {{data, sizeof data}, {sizes, sizeof sizes}};
+	if (i != 2)
+		return fuzz_seed_of(seeds, 2, i, out);
+	memcpy(out, (uint8_t[]){FRAME_EXIT, 0, sizeof json - 1, 0}, 4);
+	memcpy(out + 4, json, sizeof json - 1);
+	return 4 + sizeof json - 1;
 }

@@ -16,11 +16,7 @@ static void check(const struct passwd_entry *e)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	char *text = malloc(size ? size : 1);
-	if (!text)
-		return 0;
-	if (size > 0)
-		memcpy(text, data, size);
+	char *text = fuzz_copy(data, size);
 	struct passwd_entry e;
 	if (passwd_by_name(text, size, "alice", &e)) {
 		check(&e);
@@ -46,16 +42,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 size_t fuzz_seed(size_t i, uint8_t *out)
 {
-	static const char *const seeds[] = {
-		"root:x:0:0:root:/root:/bin/bash\ndaemon:x:1:1::/usr/sbin:/usr/sbin/nologin\nalice:x:1000:1000:Alice,,,:/home/alice:/bin/sh\n",
-		"+::::::\n\n:::\nalice:x:4294967295:1::/:\nalice::1:2:::\n# comment\nroot:x:0:0:::",
-		"adm:x:4:syslog,alice\nsudo:x:27:alice,bob\nempty:x:5:\nalice:x:1000:\nx:x:9:bob,alice",
-		"a:x:1:alice\nb:x:2:alice\nc:x:3:alice\nd:x:4:alice\n",
-		"4294967294",
+	static const struct seed seeds[] = {
+		SEED("root:x:0:0:root:/root:/bin/bash\ndaemon:x:1:1::/usr/sbin:/usr/sbin/nologin\nalice:x:1000:1000:Alice,,,:/home/alice:/bin/sh\n"),
+		SEED("+::::::\n\n:::\nalice:x:4294967295:1::/:\nalice::1:2:::\n# comment\nroot:x:0:0:::"),
+		SEED("adm:x:4:syslog,alice\nsudo:x:27:alice,bob\nempty:x:5:\nalice:x:1000:\nx:x:9:bob,alice"),
+		SEED("a:x:1:alice\nb:x:2:alice\nc:x:3:alice\nd:x:4:alice\n"),
+		SEED("4294967294"),
 	};
-	if (i >= sizeof seeds / sizeof seeds[0])
-		return 0;
-	size_t len = strlen(seeds[i]);
-	memcpy(out, seeds[i], len);
-	return len;
+	return fuzz_seed_of(seeds, sizeof seeds / sizeof seeds[0], i, out);
 }

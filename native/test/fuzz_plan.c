@@ -31,11 +31,7 @@ static void check(const struct plan *p)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	char *buf = malloc(size ? size : 1); /* of exactly this size, so that the sanitizer sees one byte too far */
-	if (!buf)
-		return 0;
-	if (size > 0)
-		memcpy(buf, data, size);
+	char *buf = fuzz_copy(data, size);
 	/* Half of the inputs get a size that is right, else most would end at the header. */
 	if (size >= 24 && size % 2 == 0) {
 		uint32_t right = (uint32_t)size;

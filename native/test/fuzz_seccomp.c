@@ -48,14 +48,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 size_t fuzz_seed(size_t i, uint8_t *out)
 {
-	static const char *const seeds[] = {
-		"default allow\narch x86_64\narch x32\narch x86\nerrno 1 syslog kexec_load\n",
-		"default errno 38\nbadarch errno 38\narch aarch64\narch arm\nallow read write # two\nkill nr:469\n",
-		"default kill\narch x86_64\nallow ioctl 1 masked_eq 0x5401 0xffffffff\nerrno 13 socket 0 eq 40 1 ne 2\n",
+	static const struct seed seeds[] = {
+		SEED("default allow\narch x86_64\narch x32\narch x86\nerrno 1 syslog kexec_load\n"),
+		SEED("default errno 38\nbadarch errno 38\narch aarch64\narch arm\nallow read write # two\nkill nr:469\n"),
+		SEED("default kill\narch x86_64\nallow ioctl 1 masked_eq 0x5401 0xffffffff\nerrno 13 socket 0 eq 40 1 ne 2\n"),
 	};
-	if (i >= sizeof seeds / sizeof seeds[0])
-		return 0;
-	size_t size = strlen(seeds[i]);
-	memcpy(out, seeds[i], size);
-	return size;
+	return fuzz_seed_of(seeds, sizeof seeds / sizeof seeds[0], i, out);
 }

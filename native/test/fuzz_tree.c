@@ -90,10 +90,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 size_t fuzz_seed(size_t i, uint8_t *out)
 {
-	static const char *const seeds[] = {"pass\npass nosync\nend\n", "pass nosync\npass nosync\npass", "pass\npasss\npass\n"};
-	if (i >= sizeof seeds / sizeof seeds[0])
-		return 0;
-	size_t size = strlen(seeds[i]);
-	memcpy(out, seeds[i], size);
-	return size;
+	static const struct seed seeds[] = {SEED("pass\npass nosync\nend\n"), SEED("pass nosync\npass nosync\npass"), SEED("pass\npasss\npass\n")};
+	return fuzz_seed_of(seeds, sizeof seeds / sizeof seeds[0], i, out);
 }

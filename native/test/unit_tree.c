@@ -23,7 +23,8 @@
 
 enum { TICK_MS = 16, MANY = 1500, DEPTH = 5000, CROWD = 3000 };
 
-static char dir[] = "/tmp/berth-unit-tree-XXXXXX";
+/* Anything is mounted over in our own mount namespace: a run that is killed leaves no directory behind. */
+static const char dir[] = "/mnt";
 static struct copy c;
 static int src, dst;
 static uint64_t seed = 1;
@@ -245,7 +246,7 @@ static void a_full_destination_is_an_error(void)
  * namespace. */
 static bool enter_own_disk(void)
 {
-	if (!mkdtemp(dir) || mount("none", dir, "tmpfs", 0, "size=1g") < 0 || chdir(dir) < 0 || mkdir("disk", 0755) < 0)
+	if (mount("none", dir, "tmpfs", 0, "size=1g") < 0 || chdir(dir) < 0 || mkdir("disk", 0755) < 0)
 		return false;
 	if (system("truncate -s 900M image && mkfs.ext4 -qF -N 100000 image && mount -o loop image disk") != 0)
 		puts("# on tmpfs: no ext4 on a loop device here");
@@ -264,7 +265,7 @@ int main(int argc, char **argv)
 		return 0;
 	}
 	if (!enter_own_disk()) {
-		puts("not ok unit_tree # no temporary directory");
+		puts("not ok unit_tree # no file system of its own on /mnt");
 		return 1;
 	}
 	umask(0);
@@ -278,7 +279,5 @@ int main(int argc, char **argv)
 	run(crowded_directories_are_copied);
 	run(what_is_mounted_in_the_tree_stays_out);
 	run(a_full_destination_is_an_error);
-	if (chdir("/") < 0 || umount2(dir, MNT_DETACH) < 0 || rmdir(dir) < 0)
-		puts("not ok unit_tree # something is left behind");
 	return unit_failures > 0;
 }

@@ -10,6 +10,7 @@ const meanings: Record<ErrorCode, string> = {
   "host.command-failed": "A program of the host failed; the message has its last words.",
   "host.no-space": "A disk or a quota of the host is full.",
   "host.io": "The host refused a file operation; the message has path and reason.",
+  "host.disk": "The disk under a pool fails; the message names pool and disk, and what failed first.",
   "config.invalid": "Settings have faults; each is named with file, line, column, key, value and cure.",
   "config.unreadable": "A file that berth keeps is missing or damaged.",
   "container.not-found": "There is no container of that name or ctid.",

@@ -30,6 +30,7 @@ export const errorCodes = {
   "host.command-failed": "failed",
   "host.no-space": "noSpace",
   "host.io": "failed",
+  "host.disk": "failed",
   "config.invalid": "badConfig",
   "config.unreadable": "badConfig",
   "container.not-found": "notFound",

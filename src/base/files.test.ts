@@ -1,11 +1,11 @@
-import { afterAll, expect, test } from "bun:test";
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
+import { expect, test } from "bun:test";
+import { readdirSync, readFileSync, statSync } from "node:fs";
 import { claim, claimant, writeAtomic } from "./files.ts";
 import { instanceOf } from "./paths.ts";
+import { testDirectory } from "./test-directory.ts";
 import { withUndo } from "./undo.ts";
 
-const dir = mkdtempSync("/tmp/t-files-");
-afterAll(() => rmSync(dir, { recursive: true }));
+const dir = testDirectory("files");
 
 test("an atomic write replaces the whole file and leaves nothing beside it", () => {
   writeAtomic(`${dir}/a`, "old and long");

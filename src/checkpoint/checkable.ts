@@ -4,6 +4,7 @@ import { isVolume } from "../config/mounts.ts";
 import { type Container, mustRun } from "../container/container.ts";
 import type { InitRecord } from "../container/status.ts";
 import { runProgram } from "../kernel/run.ts";
+import { mountsOf, ofMounts } from "./mount-obstacles.ts";
 import { type GuestProcess, guestProcesses, listProc, readProc, readProcLink, unitOf } from "./processes.ts";
 
 export type Obstacle = {
@@ -33,9 +34,17 @@ export async function obstaclesOf(container: Container): Promise<Obstacle[]> {
 async function look(container: Container): Promise<Obstacle[]> {
   const status = mustRun(container.name);
   const processes = guestProcesses(container.name);
+  const mounts = mountsOf(processes);
   return [
     ...ofSettings(container, status.unattended),
-    ...processes.flatMap((one) => ofProcess(one, processes, status).map((found) => about(one, found))),
+    ...processes
+      .flatMap((one) =>
+        [...ofProcess(one, processes, status), ...ofMounts(mounts.get(one.pid) ?? [], mounts)].map((found) =>
+          about(one, found),
+        ),
+      )
+      // One that has ended meanwhile has no namespaces, and no parent: it is not what it seemed.
+      .filter(({ hostPid }) => hostPid === undefined || readProcLink(hostPid, "ns/mnt") !== undefined),
     ...(await ofNetwork(status)),
   ];
 }
@@ -59,7 +68,7 @@ export function describe({ pid, process, unit, what }: Obstacle): string {
   return `process ${pid} (${process}${unit === undefined ? "" : `, ${unit}`}) ${what}`;
 }
 
-type Found = Pick<Obstacle, "what" | "cure">;
+export type Found = Pick<Obstacle, "what" | "cure">;
 
 const nobody = { pid: undefined, hostPid: undefined, process: undefined, unit: undefined };
 
@@ -94,7 +103,7 @@ function ofSettings({ name, config }: Container, unattended: boolean): Obstacle[
 }
 
 function ofProcess(one: GuestProcess, all: readonly GuestProcess[], { init }: InitRecord): Found[] {
-  if (one.pid === init.pid) return [...ofDescriptors(one), ...ofMounts(one)];
+  if (one.pid === init.pid) return ofDescriptors(one);
   if (!all.some(({ pid }) => pid === one.parent))
     return [
       { what: "was put in by `berth exec` or `enter` and is none of init's", cure: "end that session first" },
@@ -106,11 +115,7 @@ function ofProcess(one: GuestProcess, all: readonly GuestProcess[], { init }: In
         cure: "start it as a service, e.g. by systemd-run",
       },
     ];
-  return [
-    ...ofNamespaces(one, init.pid),
-    ...ofDescriptors(one),
-    ...(readProcLink(one.pid, "ns/mnt") === readProcLink(init.pid, "ns/mnt") ? [] : ofMounts(one)),
-  ];
+  return [...ofNamespaces(one, init.pid), ...ofDescriptors(one)];
 }
 
 /** Namespaces within the guest's own, with what systemd calls them. */
@@ -144,26 +149,6 @@ function ofDescriptors(one: GuestProcess): Found[] {
   return descriptors
     .filter(([pattern]) => [...targets].some((target) => pattern.test(target)))
     .map(([, what, cure]) => ({ what, cure }));
-}
-
-/** File systems that CRIU knows no way to mount again. */
-const unknownFileSystem = /^(ramfs|fuse|nfs|nfs4|cifs|9p|hugetlbfs|ext4|xfs|vfat)$|^fuse\./;
-
-function ofMounts(one: GuestProcess): Found[] {
-  const lines = (readProc(one.pid, "mountinfo") ?? "").split("\n");
-  return lines.flatMap((line) => {
-    const point = line.split(" ")[4] ?? "";
-    const type = / - (\S+) /.exec(line)?.[1] ?? "";
-    if (!unknownFileSystem.test(type)) return [];
-    return [
-      {
-        what: `sees ${type} mounted on ${point}`,
-        cure: point.includes("/credentials")
-          ? "empty ImportCredential= and LoadCredential= of the unit"
-          : `unmount ${point}`,
-      },
-    ];
-  });
 }
 
 /** Links and firewall rules that the guest made itself would be gone after a resume. */

@@ -57,6 +57,7 @@ const known: readonly (readonly [RegExp, string, string])[] = [
     "a process is tied to something outside",
     "restart it",
   ],
+  [/Control messages in queue/, "a message was on its way between two processes", "try again"],
   [/BUG at /, "CRIU ran into a defect of its own", "`berth check`"],
   [/No space left|Disk quota/, "no room for the images", "free some space below /var/lib/berth"],
 ];
@@ -74,6 +75,9 @@ export function complaintOf(log: string): Complaint {
   }
   return { what: plain(first), cure: "" };
 }
+
+/** What is over a moment later: a daemon's notification, not yet read, that carries credentials or a file. */
+export const passing = /Control messages in queue/;
 
 /** Said on every run where root lacks CAP_SYS_RESOURCE. */
 const harmless = /Can't setup RLIMIT_NOFILE/;

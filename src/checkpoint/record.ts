@@ -1,5 +1,5 @@
 /** What berth keeps beside CRIU's images: checkpoint/record.json. */
-import { readFileSync } from "node:fs";
+import { readFileSync, rmSync, symlinkSync } from "node:fs";
 import { BerthError } from "../base/errors.ts";
 import { writeAtomic } from "../base/files.ts";
 import { containerPaths } from "../base/paths.ts";
@@ -15,24 +15,41 @@ export type CheckpointRecord = {
   readonly console: string;
   readonly processes: number;
   readonly cgroups: readonly CgroupNode[];
+  /** Whether its connections are not brought back: it has another address here. */
+  readonly disconnected?: boolean;
 };
 
-export const imagesDir = (name: string): string => `${containerPaths(name).checkpoint}/images`;
+export const imagesDir = (name: string): string => imagesIn(containerPaths(name).checkpoint);
+
+/** CRIU's images in a checkpoint's directory, wherever that is. */
+export const imagesIn = (checkpoint: string): string => `${checkpoint}/images`;
+
+/** The images of a checkpoint directory as CRIU is told of them: until 4.2 it takes a directory by name only where that is a link. */
+export function imagesLink(checkpoint: string): string {
+  const link = `${checkpoint}/criu`;
+  rmSync(link, { force: true });
+  symlinkSync("images", link);
+  return link;
+}
 
 /** For writeAtomic: restored processes read images as the guest's root; the directory above lets no one in. */
 export const readable = { mode: 0o644, sync: false } as const;
 
-const recordFile = (name: string): string => `${containerPaths(name).checkpoint}/record.json`;
+const recordIn = (checkpoint: string): string => `${checkpoint}/record.json`;
+const recordFile = (name: string): string => recordIn(containerPaths(name).checkpoint);
 
 /** `sync`: it is to outlast a power cut. */
-export function saveRecord(name: string, record: CheckpointRecord, sync: boolean): void {
-  writeAtomic(recordFile(name), JSON.stringify(record), { sync });
+export const saveRecord = (name: string, record: CheckpointRecord, sync = true): void =>
+  saveRecordIn(containerPaths(name).checkpoint, record, sync);
+
+export function saveRecordIn(checkpoint: string, record: CheckpointRecord, sync = true): void {
+  writeAtomic(recordIn(checkpoint), JSON.stringify(record), { sync });
 }
 
 /** Throws checkpoint.failed when it cannot be read. */
 export function loadRecord(name: string): CheckpointRecord {
   try {
-    return JSON.parse(readFileSync(recordFile(name), "utf8")) as CheckpointRecord; // root's own, written by saveRecord
+    return readRecord(containerPaths(name).checkpoint);
   } catch (error) {
     throw new BerthError(
       "checkpoint.failed",
@@ -42,3 +59,7 @@ export function loadRecord(name: string): CheckpointRecord {
     );
   }
 }
+
+/** Throws what reading it throws. */
+export const readRecord = (checkpoint: string): CheckpointRecord =>
+  JSON.parse(readFileSync(recordIn(checkpoint), "utf8")) as CheckpointRecord; // root's own, written by saveRecord

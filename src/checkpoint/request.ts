@@ -22,7 +22,7 @@ export type DumpWish = {
   /** "tty[RDEV:DEV]" of the console's slave. */
   readonly console: string;
   readonly logLevel: number;
-  /** What to look for where a file's name is not to be had by its handle. */
+  /** Whether the processes go on once all is written, and with them their connections. */
   readonly leaveRunning: boolean;
 };
 
@@ -32,9 +32,11 @@ export type RestoreWish = {
   readonly root: string;
   readonly console: string;
   readonly logLevel: number;
+  /** Whether connections are closed instead of brought back. */
+  readonly disconnected: boolean;
 };
 
-/** Dumps the guest whose init is `pid`; the network is locked and stays so, the processes are ended when all is written. */
+/** Dumps the guest whose init is `pid`; unless it goes on, the network stays locked and the processes are ended when all is written. */
 export const dumpRequest = (wish: DumpWish): Uint8Array =>
   request(DUMP, [
     ...common(wish.images, "dump.log", wish.logLevel),
@@ -50,6 +52,7 @@ export const restoreRequest = (wish: RestoreWish): Uint8Array =>
     ...common(wish.images, "restore.log", wish.logLevel),
     bytes(13, wish.root),
     varint(26, true), // rst_sibling
+    varint(52, wish.disconnected), // tcp_close
     bytes(27, encode([bytes(1, wish.console), varint(2, CONSOLE_FD)])), // inherit_fd
     bytes(37, `mnt[${CONSOLE_KEY}]:${CONSOLE_DIR}`),
     varint(65, true), // mntns_compat_mode: the newer way fails on services with mounts of their own

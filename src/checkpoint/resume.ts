@@ -26,7 +26,7 @@ import { checkHealth } from "./health.ts";
 import { fixTimers } from "./images.ts";
 import { complaintOf, keepLog } from "./log.ts";
 import { type Criu, needCriu } from "./program.ts";
-import { type CheckpointRecord, imagesDir, loadRecord, readable } from "./record.ts";
+import { type CheckpointRecord, imagesDir, imagesLink, loadRecord, readable } from "./record.ts";
 import { restoreRequest } from "./request.ts";
 import { logLevel } from "./suspend.ts";
 
@@ -47,7 +47,7 @@ export async function resumeContainer(container: LockedContainer, progress: Prog
   progress.emit({ type: "step", label: "bringing processes and connections back" });
   declareIntent(name, { operation: "resume", uuid: state.uuid, storage: state.storage });
   try {
-    const result = await bringBack(container, { connected: true, watch: WATCH_MS });
+    const result = await bringBack(container, { connected: true });
     saveState(name, { ...state, suspended: false, shouldRun: true });
     discardCheckpoint(name);
     appendEvent("resume", name, { pid: result.pid });
@@ -60,8 +60,8 @@ export async function resumeContainer(container: LockedContainer, progress: Prog
 export type Return = {
   /** Whether its link is up; else nobody hears it. */
   readonly connected: boolean;
-  /** Milliseconds for which it must have lived. */
-  readonly watch: number;
+  /** Milliseconds for which it must have lived; WATCH_MS when absent. */
+  readonly watch?: number;
 };
 
 /**
@@ -84,7 +84,7 @@ async function restore(
   container: LockedContainer,
   record: CheckpointRecord,
   criu: Criu,
-  { connected, watch }: Return,
+  { connected, watch = WATCH_MS }: Return,
 ): Promise<number> {
   const { name, config, state, lock } = container;
   const { run, attach, restoreLog } = containerPaths(name);
@@ -144,10 +144,11 @@ function restorePlan(
 ): Plan {
   const guest = cgroups().guestRoot(name);
   const request = restoreRequest({
-    images: imagesDir(name),
+    images: imagesLink(containerPaths(name).checkpoint),
     root: scratchDir,
     console: record.console,
     logLevel: logLevel(),
+    disconnected: record.disconnected ?? false,
   });
   return [
     ...start,

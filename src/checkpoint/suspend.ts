@@ -29,9 +29,9 @@ import { saveTree } from "./cgroup-tree.ts";
 import { refuseUncheckable } from "./checkable.ts";
 import { askCriu, criuWords } from "./criu.ts";
 import { fixExecutables } from "./images.ts";
-import { complaintOf, keepLog } from "./log.ts";
+import { complaintOf, keepLog, passing } from "./log.ts";
 import { type Criu, needCriu } from "./program.ts";
-import { type CheckpointRecord, imagesDir, readable, saveRecord } from "./record.ts";
+import { type CheckpointRecord, imagesIn, imagesLink, readable, saveRecordIn } from "./record.ts";
 import { dumpRequest } from "./request.ts";
 
 export type SuspendResult = {
@@ -91,6 +91,27 @@ export type Writing = {
 };
 
 /**
+ * Writes a running guest's processes down in the directory `checkpoint`, which is none yet, and lets it go on; `held` runs while
+ * it stands still. When this fails it goes on too, and the directory is gone. The caller has declared an intent that says so.
+ */
+export async function writeBeside(
+  container: LockedContainer,
+  checkpoint: string,
+  held: Writing["held"],
+): Promise<SuspendResult> {
+  const discard = (): void => rmSync(checkpoint, { recursive: true, force: true });
+  const place = { checkpoint, discard, leaveRunning: true };
+  const result = await dump(
+    container,
+    mustRun(container.name),
+    await needCriu(),
+    { lasting: false, held },
+    place,
+  );
+  return { ...result, bytes: makeLasting(checkpoint) };
+}
+
+/**
  * Writes a running guest's processes to its images and ends it. When this fails it goes on and the images are gone. The
  * caller has declared an intent that says so, and notes in the state when it counts as suspended.
  */
@@ -100,7 +121,11 @@ export async function writeDown(container: LockedContainer, writing: Writing): P
   const criu = await needCriu();
   const end = await endOf(name, status);
   try {
-    const result = await dump(container, status, criu, writing);
+    const result = await dump(container, status, criu, writing, {
+      checkpoint: containerPaths(name).checkpoint,
+      discard: () => discardCheckpoint(name),
+      leaveRunning: false,
+    });
     if (!(await end.wait(END_MS)))
       throw new BerthError("checkpoint.failed", `container ${name} was written, but its init does not end`);
     releaseRuntime(name);
@@ -112,15 +137,44 @@ export async function writeDown(container: LockedContainer, writing: Writing): P
   }
 }
 
+/** How often it is tried when something of the moment is in the way, and how many milliseconds the guest has in between. */
+const TRIES = 5;
+const BETWEEN_MS = 100;
+
 async function dump(
   container: LockedContainer,
   status: InitRecord,
   criu: Criu,
+  writing: Writing,
+  place: Place,
+): Promise<SuspendResult> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await dumpOnce(container, status, criu, writing, place);
+    } catch (error) {
+      if (tries === TRIES || !(error instanceof Error) || !passing.test(error.message)) throw error;
+      await Bun.sleep(BETWEEN_MS);
+    }
+  }
+}
+
+/** Where it is written, how that goes again, and whether the guest goes on. */
+type Place = {
+  readonly checkpoint: string;
+  readonly discard: () => void;
+  readonly leaveRunning: boolean;
+};
+
+async function dumpOnce(
+  container: LockedContainer,
+  status: InitRecord,
+  criu: Criu,
   { lasting, begun, held }: Writing,
+  { checkpoint, discard, leaveRunning }: Place,
 ): Promise<SuspendResult> {
   const { name, state, lock } = container;
-  const images = imagesDir(name);
-  const { checkpoint, dumpLog } = containerPaths(name);
+  const images = imagesIn(checkpoint);
+  const { dumpLog } = containerPaths(name);
   rmSync(checkpoint, { recursive: true, force: true });
   mkdirSync(checkpoint, { mode: 0o700 });
   mkdirSync(images, { mode: 0o755 });
@@ -128,11 +182,11 @@ async function dump(
   let frozenAt = 0;
   let result: SuspendResult = { bytes: 0, processes: 0, frozen: 0 };
   const request = dumpRequest({
-    images,
+    images: imagesLink(checkpoint),
     pid: status.init.pid,
     console,
     logLevel: logLevel(),
-    leaveRunning: false,
+    leaveRunning,
   });
   const notify = async (point: string): Promise<void> => {
     trace(`criu: ${point}`);
@@ -153,26 +207,24 @@ async function dump(
       processes,
       cgroups: guest === undefined ? [] : saveTree(guest),
     };
-    saveRecord(name, record, lasting);
-    const bytes = lasting ? syncFiles(images) : sizeOf(images);
-    if (lasting) syncDir(checkpoint);
+    saveRecordIn(checkpoint, record, lasting);
+    const bytes = lasting ? makeLasting(checkpoint) : sizeOf(images);
     await held(record, frozenAt);
     result = { bytes, processes, frozen: Math.round(performance.now() - frozenAt) };
   };
-  const giveUp = (): void => discardCheckpoint(name);
   const verdict = await askCriu(criuWords(criu, state.baseUid), request, lock, notify).catch(
     (error: unknown) => {
-      giveUp();
+      discard();
       throw error;
     },
   );
   const log = keepLog(images, "dump.log", dumpLog);
   if (verdict.ok) return result;
-  giveUp();
+  discard();
   const { what, cure } = complaintOf(log);
   throw new BerthError(
     "checkpoint.failed",
-    `container ${name} was not suspended and goes on: ${what}`,
+    `container ${name} was not ${leaveRunning ? "written down" : "suspended"} and goes on: ${what}`,
     `${cure === "" ? "" : `${cure}; `}CRIU's log is ${dumpLog}`,
     new Error(verdict.words),
   );
@@ -198,11 +250,13 @@ function editImages(images: string): void {
   utimesSync(`${images}/files.img.dumped`, mtime, mtime);
 }
 
-const sizeOf = (dir: string): number =>
+/** Bytes of the files in it. */
+export const sizeOf = (dir: string): number =>
   readdirSync(dir).reduce((bytes, name) => bytes + statSync(`${dir}/${name}`).size, 0);
 
-/** Makes all files last and gives their size. */
-function syncFiles(dir: string): number {
+/** Makes all images of a checkpoint last and gives their size. */
+function makeLasting(checkpoint: string): number {
+  const dir = imagesIn(checkpoint);
   let bytes = 0;
   for (const name of readdirSync(dir)) {
     const fd = openSync(`${dir}/${name}`, "r");
@@ -211,5 +265,6 @@ function syncFiles(dir: string): number {
     bytes += statSync(`${dir}/${name}`).size;
   }
   syncDir(dir);
+  syncDir(checkpoint);
   return bytes;
 }

@@ -59,6 +59,7 @@ export const commandTable: CommandTable = [
     title: "Backups",
     commands: {
       backup: () => import("./commands/backup.ts"),
+      checkpoint: () => import("./commands/checkpoint.ts"),
       restore: () => import("./commands/restore.ts"),
     },
   },

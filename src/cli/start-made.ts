@@ -17,7 +17,11 @@ export async function startMade(
 ): Promise<number> {
   try {
     context.progress.signal.throwIfAborted();
-    return await withContainer(name, (container) => startContainer(container, warnTo(context)));
+    return await withContainer(name, async (container) => {
+      if (!container.state.suspended) return await startContainer(container, warnTo(context));
+      const { resumeContainer } = await import("../checkpoint/resume.ts");
+      return (await resumeContainer(container, context.progress)).pid;
+    });
   } catch (error) {
     if (!(error instanceof BerthError)) throw error;
     if (error.code === "interrupted") {

@@ -18,7 +18,7 @@ export async function copyUpAliasesOf(container: LockedContainer): Promise<void>
     await storageDriver(state.storage).withVolume(state.uuid, async (dir) => {
       await copyUpAliases(root, `${dir}/work`);
     });
-  if (status.state === "stopped") await withView(container, { readOnly: false }, settle);
+  if (status.state === "stopped") await withView(container, { readOnly: false, suspended: true }, settle);
   else await settle(`/proc/${status.init.pid}/root`);
 }
 

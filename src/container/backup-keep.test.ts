@@ -1,9 +1,9 @@
-import { afterAll, expect, test } from "bun:test";
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { expect, test } from "bun:test";
+import { mkdirSync, readdirSync, symlinkSync, writeFileSync } from "node:fs";
+import { testDirectory } from "../base/test-directory.ts";
 import { backupFileName, removeOldBackups } from "./backup-keep.ts";
 
-const dir = mkdtempSync("/tmp/t-keep-");
-afterAll(() => rmSync(dir, { recursive: true }));
+const dir = testDirectory("keep");
 
 test("the oldest of the container's own go, and nothing else", () => {
   const at = (day: number) => new Date(Date.UTC(2026, 0, day, 6, 15));

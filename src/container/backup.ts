@@ -10,6 +10,7 @@ import { type BackupKind, type Manifest, newManifest } from "../storage/archive/
 import {
   type BackupWriter,
   layerPrefix,
+  processesPrefix,
   rootPrefix,
   startBackup,
   upperPrefix,
@@ -21,13 +22,25 @@ import type { Layer } from "../storage/driver.ts";
 import { storageDriver } from "../storage/drivers.ts";
 import { copyUpAliasesOf, withLayerTrees } from "./aliases.ts";
 import type { LockedContainer } from "./container.ts";
-import { withStillLayers } from "./freeze-layers.ts";
+import { type Remember, withStillLayers } from "./freeze-layers.ts";
 import { refuseMounted } from "./mounted.ts";
 import { statusOf } from "./status.ts";
 import { templateOf } from "./templates.ts";
 import { withLayersView, withView } from "./view-root.ts";
 
-export type BackupRequest = Output & { readonly kind: BackupKind };
+export type BackupRequest = Output & {
+  readonly kind: BackupKind;
+  /** Absent, only the disk is kept. */
+  readonly processes?: BackupProcesses;
+};
+
+/** The guest's processes, which come along. */
+export type BackupProcesses = {
+  /** Writes those of a running guest down; those of a suspended one are there. */
+  readonly remember: Remember | undefined;
+  /** What is known of them, and the directory of their images: asked for when they are there. */
+  readonly found: () => { readonly text: string; readonly images: string };
+};
 
 export type BackupResult = {
   readonly manifest: Manifest;
@@ -56,8 +69,8 @@ export async function backupContainer(
     request,
     progress,
     async (write) =>
-      await withStill(container, progress, async (still) => {
-        const manifest = manifestOf(container, request.kind, still);
+      await withStill(container, request, progress, async (still) => {
+        const manifest = manifestOf(container, request, still);
         const config = readFileSync(containerPaths(container.name).config, "utf8");
         progress.emit({ type: "step", label: `writing the backup of ${container.name}` });
         const advance = advancing(container, request.kind, progress);
@@ -65,7 +78,11 @@ export async function backupContainer(
           onBytes: advance.onBytes,
           signal: progress.signal,
         });
+        const processes = request.processes?.found();
+        if (processes !== undefined) await writer.describeProcesses(processes.text);
         await (request.kind === "whole" ? writeRoot : writeLayers)(container, still, writer);
+        if (processes !== undefined)
+          await writer.tree({ prefix: processesPrefix, path: processes.images, baseUid: 0 });
         const written = await writer.end();
         advance.end(written.bytes);
         return { manifest, frozen: still.milliseconds, ...written };
@@ -77,11 +94,13 @@ export async function backupContainer(
 
 async function withStill<T>(
   container: LockedContainer,
+  { processes }: BackupRequest,
   progress: Progress,
   work: (still: Still) => Promise<T>,
 ): Promise<T> {
   const { name, state } = container;
-  if (statusOf(name).state !== "stopped") return await withStillLayers(container, progress, work);
+  if (statusOf(name).state !== "stopped")
+    return await withStillLayers(container, progress, work, processes?.remember);
   const own: Layer = { id: state.uuid, storage: state.storage, baseUid: state.baseUid };
   return await work({ layers: [own, ...state.layers], running: false, milliseconds: 0 });
 }
@@ -91,7 +110,7 @@ async function writeRoot(container: LockedContainer, still: Still, writer: Backu
   const write = async (path: string): Promise<void> =>
     await writer.tree({ prefix: rootPrefix, path, baseUid });
   if (still.running) await withLayersView(container, still.layers, write);
-  else await withView(container, { readOnly: true }, write);
+  else await withView(container, { readOnly: true, suspended: true }, write);
 }
 
 async function writeLayers(container: LockedContainer, still: Still, writer: BackupWriter): Promise<void> {
@@ -112,7 +131,7 @@ async function writeLayers(container: LockedContainer, still: Still, writer: Bac
 
 function manifestOf(
   { name, config, state }: LockedContainer,
-  kind: BackupKind,
+  { kind, processes }: BackupRequest,
   { layers, running }: Still,
 ): Manifest {
   const { metadata, digest } = templateOf(state);
@@ -130,7 +149,7 @@ function manifestOf(
     storage: state.storage,
     layers: kind === "whole" ? 0 : layers.length - 1,
     ...{ baseUid: state.baseUid, mac: state.mac, address: state.address },
-    berth: version,
+    ...{ berth: version, processes: processes !== undefined },
   });
 }
 

@@ -11,6 +11,7 @@ import { subnetOf } from "../network/bridge.ts";
 import { contains, toNumber } from "../network/ipv4.ts";
 import type { DriverName } from "../storage/driver.ts";
 import { chooseDriver, storageDriver } from "../storage/drivers.ts";
+import { onPool } from "../storage/pool-health.ts";
 import { resolveTemplate } from "../storage/templates.ts";
 import { withVolumeLocks } from "../storage/volumes.ts";
 import type { LockedContainer } from "./container.ts";
@@ -47,10 +48,13 @@ export async function createContainer(name: string, options: CreateOptions): Pro
 export async function needDriver(storage: DriverName): Promise<void> {
   const missing = await storageDriver(storage).missing();
   if (missing !== undefined)
-    throw new BerthError(
-      "host.missing-feature",
-      `storage driver ${storage} does not work here: ${missing}`,
-      "choose another with --storage",
+    throw onPool(
+      storage,
+      new BerthError(
+        "host.missing-feature",
+        `storage driver ${storage} does not work here: ${missing}`,
+        "choose another with --storage",
+      ),
     );
 }
 
@@ -131,10 +135,14 @@ async function withoutTwin(lock: ContainerLock, uuid: string, declare: () => Pro
   }
 }
 
+const twinOf = (uuid: string): string | undefined =>
+  containerNames().find((name) => readIntent(name)?.uuid === uuid || stateIfExists(name)?.uuid === uuid);
+
+/** Whether a container here has that identity. */
+export const hasTwin = (uuid: string): boolean => twinOf(uuid) !== undefined;
+
 function refuseTwin(uuid: string): void {
-  const twin = containerNames().find(
-    (name) => readIntent(name)?.uuid === uuid || stateIfExists(name)?.uuid === uuid,
-  );
+  const twin = twinOf(uuid);
   if (twin !== undefined)
     throw new BerthError(
       "container.exists",

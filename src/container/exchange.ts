@@ -10,9 +10,10 @@ import { removeDirectory } from "../storage/remove.ts";
 import type { LockedContainer } from "./container.ts";
 import { diskLimits } from "./disk-limits.ts";
 import { clearIntent, declareIntent, type IntentOf } from "./intent.ts";
-import { layerOwners, MOST_LAYERS, newLayerId, sweepLayers } from "./layers.ts";
+import { knownOwners, MOST_LAYERS, newLayerId, sweepLayers } from "./layers.ts";
 import { listSnapshots, saveSnapshot } from "./snapshots.ts";
 import { type ContainerState, loadState, saveState } from "./store.ts";
+import { discardCheckpoint, forgetRun, settleRun } from "./suspended.ts";
 import { carryUserLimits } from "./user-limits.ts";
 
 /**
@@ -29,7 +30,7 @@ export async function freezeVolume<T>(
     throw new BerthError(
       "storage.failed",
       `container ${name} lies on ${state.layers.length} layers already, and no more than ${MOST_LAYERS} are allowed`,
-      `\`berth snapshot ls ${name}\`: remove some`,
+      `a whole \`berth backup ${name}\`, restored in its place, has one volume again`,
     );
   const driver = storageDriver(storage);
   const layer = { id: newLayerId(), storage, baseUid };
@@ -63,10 +64,16 @@ export async function forgetIndex({ id, storage }: Pick<Layer, "id" | "storage">
 /** Takes a freeze back, unless a snapshot or another container has taken to the layer: then it stands. */
 export async function undoFreeze(name: string, { uuid, storage, layers }: IntentOf<"freeze">): Promise<void> {
   const state = loadState(name);
-  const layer = layers[0];
-  if (layer === undefined || !isShared(name, layer)) {
-    if (layer !== undefined) await putBack(storage, uuid, layer.id);
-    if (state.layers[0]?.id === layer?.id) saveState(name, { ...state, layers: state.layers.slice(1) });
+  const [layer] = layers;
+  if (layer !== undefined) {
+    const driver = storageDriver(storage);
+    // Nobody takes to a layer before the container itself has it; and what was being put back is nobody's.
+    const noted = state.layers[0]?.id === layer.id;
+    const begun = !driver.exists(layer.id) || !driver.exists(uuid);
+    if (!noted || begun || !isShared(name, layer)) {
+      await putBack(storage, uuid, layer.id);
+      if (noted) saveState(name, { ...state, layers: state.layers.slice(1) });
+    }
   }
   clearIntent(name);
 }
@@ -79,9 +86,12 @@ async function putBack(storage: Layer["storage"], uuid: string, from: string): P
   await driver.rename(from, uuid);
 }
 
-/** Whether anybody but the container itself has the layer. */
-const isShared = (name: string, { id }: Layer): boolean =>
-  [...(layerOwners().get(id) ?? [])].some((owner) => owner !== name && owner !== `${name} (freeze)`);
+/** Whether anybody but the container itself has the layer, or may have it. */
+function isShared(name: string, { id }: Layer): boolean {
+  const owners = knownOwners();
+  if (owners === undefined) return true;
+  return [...(owners.get(id) ?? [])].some((owner) => owner !== name && owner !== `${name} (freeze)`);
+}
 
 /**
  * Takes back freezes that nobody needs any more, while nothing was written since: the stack of a container whose
@@ -115,23 +125,34 @@ function hasSameLimits({ uuid, storage }: ContainerState, { id }: Layer): boolea
   return now.bytes === then.bytes && now.inodes === then.inodes;
 }
 
-/** Puts a new, empty volume on other layers in the place of a stopped container's; the old one goes at the end. */
+/**
+ * Puts a new, empty volume on other layers in the place of a stopped container's; the old one goes at the end. `revive` brings
+ * processes back on it: if they do not come, the old volume stays.
+ */
 export async function replaceVolume(
   container: LockedContainer,
   layers: readonly Layer[],
+  revive?: (state: ContainerState) => Promise<void>,
 ): Promise<ContainerState> {
   const { name, state } = container;
   const { uuid, storage, baseUid } = state;
-  const intent: IntentOf<"replace"> = { operation: "replace", uuid, storage, layers, old: newLayerId() };
+  const revives = revive !== undefined;
+  const intent: IntentOf<"replace"> = {
+    ...{ operation: "replace", uuid, storage, layers, old: newLayerId(), revives },
+  };
   const driver = storageDriver(storage);
+  // What an earlier run left must not be taken for the one that comes.
+  if (revives) forgetRun(name);
   declareIntent(name, intent);
   try {
     await driver.rename(uuid, intent.old);
     await driver.create(uuid, diskLimits(container.config));
     await carryUserLimits(container, { id: intent.old, storage, baseUid }, { id: uuid, storage, baseUid });
-    saveState(name, replaced(state, layers));
+    if (revive === undefined) saveState(name, replaced(state, layers));
+    else await revive(replaced(state, layers));
   } catch (error) {
-    await settleReplace(name, intent);
+    if (revives) discardCheckpoint(name);
+    await settleReplace(name, { ...intent, revives: false });
     throw error;
   }
   await settleReplace(name, intent);
@@ -145,9 +166,11 @@ const replaced = (state: ContainerState, layers: readonly Layer[]): ContainerSta
   identity: "",
 });
 
-/** Completes a replacement whose new volume is there and noted; takes back any other. */
+/** Completes a replacement whose new volume is there and noted, or carries a guest; takes back any other. */
 export async function settleReplace(name: string, intent: IntentOf<"replace">): Promise<void> {
   const { uuid, storage, layers, old } = intent;
+  if (intent.revives === true && settleRun(name))
+    saveState(name, { ...replaced(loadState(name), layers), shouldRun: true });
   const state = loadState(name);
   const done = JSON.stringify(state.layers) === JSON.stringify(layers) && storageDriver(storage).exists(uuid);
   if (!done) await putBack(storage, uuid, old);

@@ -16,6 +16,7 @@ import { forgetIndex, freezeVolume } from "./exchange.ts";
 import { clearIntent, declareIntent } from "./intent.ts";
 import { newLayerId, sweepLayers } from "./layers.ts";
 import { refuseMounted } from "./mounted.ts";
+import { sweepMemories } from "./snapshots.ts";
 import { statusOf } from "./status.ts";
 
 export type Frozen = {
@@ -27,13 +28,24 @@ export type Frozen = {
   readonly milliseconds: number;
 };
 
-/** Hands the layers to `work`, which notes who has them now. If it fails nothing has changed. */
+/**
+ * Lets a guest stand still while `work` runs, and writes its processes down for that; it goes on afterwards. Gives for how many
+ * milliseconds it stood.
+ */
+export type Remember = (work: () => Promise<void>) => Promise<number>;
+
+/**
+ * Hands the layers to `work`, which notes who has them now. If it fails nothing has changed. With `remember` the guest, which
+ * must run, is written down at the very moment of its disk.
+ */
 export async function withFrozenLayers<T>(
   container: LockedContainer,
   progress: Progress,
   work: (frozen: Frozen) => Promise<T>,
+  remember?: Remember,
 ): Promise<T> {
   const { name, state } = container;
+  if (remember !== undefined) return await withCopy(container, progress, work, remember);
   const running = statusOf(name).state !== "stopped";
   const still = { running, milliseconds: 0 };
   if (!running) refuseMounted(container);
@@ -67,33 +79,44 @@ export async function withStillLayers<T>(
   container: LockedContainer,
   progress: Progress,
   work: (frozen: Frozen) => Promise<T>,
+  remember?: Remember,
 ): Promise<T> {
-  return await withCopy(container, progress, async (frozen) => {
-    const result = await work(frozen);
-    // Before the intent that names it goes.
-    const [copy] = frozen.layers;
-    if (copy !== undefined) await storageDriver(copy.storage).remove(copy.id);
-    return result;
-  });
+  return await withCopy(
+    container,
+    progress,
+    async (frozen) => {
+      const result = await work(frozen);
+      // Before the intent that names it goes.
+      const [copy] = frozen.layers;
+      if (copy !== undefined) await storageDriver(copy.storage).remove(copy.id);
+      return result;
+    },
+    remember,
+  );
 }
 
 async function withCopy<T>(
   container: LockedContainer,
   progress: Progress,
   work: (frozen: Frozen) => Promise<T>,
+  remember?: Remember,
 ): Promise<T> {
   const { name, state } = container;
   const { uuid, storage, baseUid } = state;
   const running = statusOf(name).state !== "stopped";
   const layer: Layer = { id: newLayerId(), storage, baseUid };
-  const thaw = statusOf(name).state === "running";
-  declareIntent(name, { operation: "copy", uuid, storage, layers: [layer], thaw });
+  const remembers = remember !== undefined;
+  const atOnce = storageDriver(storage).snapshot !== undefined;
+  const thaw = !remembers && !atOnce && statusOf(name).state === "running";
+  declareIntent(name, { operation: "copy", uuid, storage, layers: [layer], thaw, remembers });
   try {
-    const milliseconds = await fillCopy(container, layer, thaw, progress);
+    const standStill = remember ?? ((last: () => Promise<void>) => whileStill(name, thaw, last));
+    const milliseconds = await fillCopy(container, layer, standStill, progress);
     const result = await work({ layers: [layer, ...state.layers], running, milliseconds });
     clearIntent(name);
     return result;
   } catch (error) {
+    sweepMemories(name);
     clearIntent(name);
     await sweepLayers();
     throw orInterrupted(progress, `copying what ${name} has written`, error);
@@ -104,7 +127,7 @@ async function withCopy<T>(
 async function fillCopy(
   container: LockedContainer,
   layer: Layer,
-  runs: boolean,
+  standStill: Remember,
   progress: Progress,
 ): Promise<number> {
   const { name, state } = container;
@@ -112,10 +135,12 @@ async function fillCopy(
   progress.emit({ type: "step", label: `copying what ${name} has written` });
   const { snapshot } = driver;
   if (snapshot !== undefined) {
-    await copyUpAliasesOf(container);
-    await snapshot(state.uuid, layer.id);
+    const milliseconds = await standStill(async () => {
+      await copyUpAliasesOf(container);
+      await snapshot(state.uuid, layer.id);
+    });
     await forgetIndex(layer);
-    return 0;
+    return milliseconds;
   }
   await driver.create(layer.id, diskLimits(container.config));
   const milliseconds = await driver.withVolume(
@@ -134,7 +159,7 @@ async function fillCopy(
             }),
         });
         await followChanges(tree, progress);
-        const still = await whileStill(name, runs, async () => {
+        const still = await standStill(async () => {
           await copyUpAliasesOf(container);
           await tree.pass({ sync: false });
         });

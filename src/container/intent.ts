@@ -26,12 +26,20 @@ export type Intent =
   /** The volume becomes a layer, a new one lies on it. Undone unless somebody else has taken to the layer. */
   | (Owner & { readonly operation: "freeze"; readonly layers: readonly Layer[] })
   /** Layers are being made for somebody; without an owner they go. `thaw`: the guest stands still for a moment of it. */
-  | (Owner & { readonly operation: "copy"; readonly layers: readonly Layer[]; readonly thaw: boolean })
+  | (Owner & {
+      readonly operation: "copy";
+      readonly layers: readonly Layer[];
+      readonly thaw: boolean;
+      /** Whether its processes are being written beside them. */
+      readonly remembers?: boolean;
+    })
   /** A new volume on other layers takes the place of the volume, which is kept as `old` until then. */
   | (Owner & {
       readonly operation: "replace";
       readonly layers: readonly Layer[];
       readonly old: string;
+      /** Whether processes are brought back on it: that decides whether it stands. RUNDIR/init tells. */
+      readonly revives?: boolean;
     })
   /** Its processes are being written to checkpoint/; state.json tells whether that is done. */
   | (Owner & { readonly operation: "suspend" })

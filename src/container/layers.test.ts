@@ -1,11 +1,13 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { containerPaths, instance } from "../base/paths.ts";
+import { onWarning } from "../base/warning.ts";
 import { storageDriver } from "../storage/drivers.ts";
 import { temporaryRoot, useRoot } from "../storage/testing.ts";
+import { undoFreeze } from "./exchange.ts";
 import { declareIntent } from "./intent.ts";
 import { layerOwners, newLayerId, sweepLayers } from "./layers.ts";
-import { type ContainerState, saveState } from "./store.ts";
+import { type ContainerState, loadState, saveState } from "./store.ts";
 
 const plain = storageDriver("plain");
 const before = { ...instance };
@@ -74,13 +76,42 @@ describe("a sweep", () => {
     expect(plain.exists(unused)).toBe(false);
   });
 
-  test("takes nothing away from a container whose state.json is lost", async () => {
-    const id = await newLayer();
+  test.each([
+    ["lost", () => rmSync(containerPaths("a").state)],
+    ["damaged", () => writeFileSync(containerPaths("a").state, "{ no")],
+  ])("keeps every layer while a state.json is %s, and says once which", async (_, hurt) => {
+    const [used, unused] = [await newLayer(), await newLayer()];
     makeContainer("a");
-    saveState("a", stateWith(id));
-    rmSync(containerPaths("a").state);
-    expect(sweepLayers()).rejects.toMatchObject({ code: "config.unreadable" });
-    expect(plain.exists(id)).toBe(true);
+    makeContainer("b");
+    saveState("a", stateWith(used));
+    saveState("b", stateWith(used));
+    hurt();
+    const warnings: string[] = [];
+    onWarning((text) => warnings.push(text));
+    await sweepLayers();
+    await sweepLayers();
+    expect(plain.exists(used) && plain.exists(unused)).toBe(true);
+    expect(warnings).toEqual([expect.stringContaining(`a/state.json`)]);
+    expect(warnings[0]).toContain("from a backup");
+    saveState("a", stateWith(used));
+    await sweepLayers();
+    expect(plain.volumes()).toEqual([used]);
+  });
+
+  test("a freeze that is cut stays while another container's state.json is damaged, and goes afterwards", async () => {
+    const state = stateWith(await newLayer());
+    makeContainer("a");
+    makeContainer("b");
+    saveState("a", state);
+    await plain.create(state.uuid, { bytes: undefined, inodes: undefined });
+    writeFileSync(containerPaths("b").state, "{ no");
+    const freeze = { operation: "freeze", uuid: state.uuid, storage: "plain", layers: state.layers } as const;
+    await undoFreeze("a", freeze);
+    expect(loadState("a").layers).toEqual(state.layers);
+    expect(plain.volumes()).toContain(state.layers[0]?.id ?? "");
+    rmSync(containerPaths("b").dir, { recursive: true });
+    await undoFreeze("a", freeze);
+    expect(plain.volumes()).toEqual([state.uuid]);
   });
 });
 

@@ -6,6 +6,7 @@ import { closeSync, existsSync, openSync } from "node:fs";
 import { BerthError, errnoOf } from "../base/errors.ts";
 import { listIfExists, makeDirs } from "../base/files.ts";
 import { containerPaths, instance } from "../base/paths.ts";
+import { warn } from "../base/warning.ts";
 import { type DriverName, driverNames } from "../config/storage-drivers.ts";
 import { waitForFileLock } from "../kernel/flock.ts";
 import type { Layer, StorageDriver } from "../storage/driver.ts";
@@ -57,6 +58,17 @@ export function layerOwners(driver?: DriverName): LayerOwners {
           if (driver === undefined || storage === driver)
             owners.set(id, (owners.get(id) ?? new Set()).add(owner));
   return owners;
+}
+
+/** The same; undefined, with a warning, where a damaged file hides who has which: any layer may then be somebody's. */
+export function knownOwners(): LayerOwners | undefined {
+  try {
+    return layerOwners();
+  } catch (error) {
+    if (!(error instanceof BerthError && error.code === "config.unreadable")) throw error;
+    warn(`layers that nobody needs are kept until this is mended: ${error.message}; ${error.hint}`);
+    return undefined;
+  }
 }
 
 type Owned = readonly [owner: string, layers: readonly Pick<Layer, "id" | "storage">[]];
@@ -117,7 +129,10 @@ async function removeUnlessUsed(driver: StorageDriver, id: string): Promise<void
   }
 }
 
-/** Removes every layer that nobody has; and what there is of those in `begun`, which may be no whole volumes yet. */
+/**
+ * Removes every layer that nobody has; and what there is of those in `begun`, which may be no whole volumes yet. Where
+ * it is not known who has which, all stay, and a warning says why.
+ */
 export async function sweepLayers(begun: readonly Pick<Layer, "id" | "storage">[] = []): Promise<void> {
   await withLayersLock(async () => {
     // Before their owners are read: a layer that is made later has one that would not be seen.
@@ -127,7 +142,8 @@ export async function sweepLayers(begun: readonly Pick<Layer, "id" | "storage">[
         .filter(isLayer)
         .map((id) => ({ id, storage })),
     );
-    const owners = layerOwners();
+    const owners = knownOwners();
+    if (owners === undefined) return;
     for (const { id, storage } of [...begun, ...there])
       if (!owners.has(id)) await removeUnlessUsed(storageDriver(storage), id);
   });

@@ -14,9 +14,10 @@ import { clearIntent, declareIntent, hasIntent, type IntentOf, type Owner, readI
 import { holdsLayers, sweepLayers } from "./layers.ts";
 import { type ContainerLock, dropLockFile, tryTakeLock } from "./lock.ts";
 import { connectGuest } from "./network.ts";
+import { removeShared } from "./shared.ts";
 import { statusOf } from "./status.ts";
 import { loadState, saveState } from "./store.ts";
-import { discardCheckpoint, settleResume, settleSuspend } from "./suspended.ts";
+import { discardCheckpoint, settleRemembering, settleResume, settleSuspend } from "./suspended.ts";
 
 /** Completes or undoes what was cut short, under the container's lock. Says whether the container still exists. */
 export async function recover(lock: ContainerLock): Promise<boolean> {
@@ -40,6 +41,7 @@ export async function recover(lock: ContainerLock): Promise<boolean> {
       return true;
     case "copy":
       if (intent.thaw && statusOf(name).state === "frozen") cgroups().setFrozen(name, false);
+      if (intent.remembers === true) await settleRemembering(name);
       clearIntent(name);
       await sweepLayers(intent.layers);
       return true;
@@ -117,6 +119,7 @@ export async function leave(lock: ContainerLock, intent: IntentOf<"depart">): Pr
   }
   declareIntent(name, { operation: "remove", uuid, storage, layers });
   await discard(lock, { uuid, storage, layers });
+  await removeShared(0);
   return false;
 }
 
@@ -146,15 +149,19 @@ const undecided = (name: string, other: string): BerthError =>
 
 /** Recovers every container whose lock is free and that was left half way: what `ls` does before it looks. */
 export async function recoverIdle(names: readonly string[]): Promise<void> {
+  let gone = false;
   for (const name of names.filter(hasIntent)) {
     const lock = tryTakeLock(name);
     if (lock === undefined) continue;
     try {
-      if (!(await recoverUnlessUndecided(lock))) dropLockFile(lock);
+      if (await recoverUnlessUndecided(lock)) continue;
+      dropLockFile(lock);
+      gone = true;
     } finally {
       closeSync(lock.fd);
     }
   }
+  if (gone) await removeShared();
 }
 
 /** Removes everything that belongs to the container. Whatever is gone already is fine, so it can be repeated. */

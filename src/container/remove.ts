@@ -7,6 +7,7 @@ import { dropLockFile, withLock } from "./lock.ts";
 import { refuseMounted, refuseMountedSnapshots, unmountContainer } from "./mounted.ts";
 import { resolveName } from "./name.ts";
 import { discard, recover } from "./recover.ts";
+import { removeShared } from "./shared.ts";
 import { listSnapshots } from "./snapshots.ts";
 import { statusOf } from "./status.ts";
 import { stopContainer } from "./stop.ts";
@@ -52,4 +53,5 @@ export async function removeContainer(word: string, force: boolean): Promise<voi
     await discard(lock, state);
     dropLockFile(lock);
   });
+  await removeShared();
 }

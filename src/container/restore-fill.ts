@@ -6,12 +6,14 @@ import { formatSize } from "../base/units.ts";
 import { backupPolicy } from "../storage/archive/backup-policy.ts";
 import type { Backup } from "../storage/archive/backup-reader.ts";
 import { splitTrees, type Trees } from "../storage/archive/backup-trees.ts";
-import { layerPrefix, rootPrefix, upperPrefix } from "../storage/archive/backup-writer.ts";
+import { layerPrefix, processesPrefix, rootPrefix, upperPrefix } from "../storage/archive/backup-writer.ts";
+import type { Member } from "../storage/archive/member.ts";
 import { unpack } from "../storage/archive/unpack.ts";
 import { storageDriver } from "../storage/drivers.ts";
 import { must } from "../storage/program.ts";
 import type { LockedContainer } from "./container.ts";
 import { diskLimits } from "./disk-limits.ts";
+import type { ProcessTaker } from "./restore.ts";
 import { saveState } from "./store.ts";
 
 /** Limits are the volume's. */
@@ -26,11 +28,16 @@ export async function fillFromBackup(
   container: LockedContainer,
   backup: Backup,
   progress: Progress,
+  taker: ProcessTaker | undefined,
 ): Promise<void> {
   const trees = splitTrees(backup.trees());
   try {
     if (backup.manifest.kind === "whole") await fillVolume(container, trees, rootPrefix, false);
     else await fillLayers(container, trees);
+    if (backup.manifest.processes)
+      await (taker === undefined
+        ? passOver(trees.at(processesPrefix))
+        : taker.take(container, backup, (images) => unpackTree(trees, processesPrefix, images, 0, false)));
     await trees.end();
   } catch (error) {
     throw spaceHint(error, container);
@@ -39,6 +46,11 @@ export async function fillFromBackup(
   }
   mustFit(container, "the backup", MORE);
   progress.signal.throwIfAborted();
+}
+
+/** Reads what nobody wants: its hash counts. */
+async function passOver(members: AsyncGenerator<Member>): Promise<void> {
+  for await (const member of members) void member;
 }
 
 async function fillLayers(container: LockedContainer, trees: Trees): Promise<void> {

@@ -11,7 +11,8 @@ import { chooseDriver, storageDriver } from "../storage/drivers.ts";
 import { emptyTemplate } from "../storage/empty.ts";
 import { haltSignals } from "../storage/init-kind.ts";
 import { readTemplate } from "../storage/templates.ts";
-import { type Ground, makeContainer, nameTaken, needDriver } from "./create.ts";
+import type { LockedContainer } from "./container.ts";
+import { type Ground, hasTwin, makeContainer, nameTaken, needDriver } from "./create.ts";
 import { newLayerId } from "./layers.ts";
 import { checkName, containerNames } from "./name.ts";
 import { recoverIdle } from "./recover.ts";
@@ -30,6 +31,20 @@ export type RestoreRequest = {
   readonly sameIdentity: boolean;
   /** Whether directories of the host and volumes that the backup's settings mount are left out. */
   readonly withoutMounts: boolean;
+  /** Takes the processes of a backup that has some; absent, they are left aside. */
+  readonly processes?: ProcessTaker;
+};
+
+/** Both throw what stands in the way. */
+export type ProcessTaker = {
+  /** Looks before anything is made. */
+  readonly check: (backup: Backup) => Promise<void>;
+  /** Puts them where they wait to be resumed; `unpack` puts their images into a directory. */
+  readonly take: (
+    container: LockedContainer,
+    backup: Backup,
+    unpack: (images: string) => Promise<void>,
+  ) => Promise<void>;
 };
 
 export type RestoreResult = {
@@ -56,15 +71,19 @@ async function restoreWhole(request: RestoreRequest, progress: Progress): Promis
     const name = request.name ?? manifest.name;
     await mustBeFree(name);
     checkArchitecture(manifest, architecture);
-    const text = configText(name, backup, request);
+    const taker = manifest.processes ? request.processes : undefined;
+    await taker?.check(backup);
+    // Its connections are bound to its address, and its memory knows its machine id.
+    const same = request.sameIdentity || (taker !== undefined && !hasTwin(manifest.uuid));
+    const text = configText(name, backup, { ...request, sameIdentity: same });
     const ground = await groundOf(manifest, request.storage);
     progress.emit({ type: "step", label: `restoring ${name}` });
     const state = await makeContainer(
       name,
       text,
       ground,
-      async (container) => await fillFromBackup(container, backup, progress),
-      request.sameIdentity ? manifest : undefined,
+      async (container) => await fillFromBackup(container, backup, progress, taker),
+      same ? manifest : undefined,
     );
     return { name, state, manifest };
   });

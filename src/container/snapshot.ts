@@ -5,7 +5,7 @@ import { containerPaths } from "../base/paths.ts";
 import type { Progress } from "../base/progress.ts";
 import { type LockedContainer, mustBeIdle, refuseSuspended } from "./container.ts";
 import { replaceVolume, unfreezeUnused } from "./exchange.ts";
-import { isVolumeEmpty, withFrozenLayers } from "./freeze-layers.ts";
+import { type Frozen, isVolumeEmpty, withFrozenLayers } from "./freeze-layers.ts";
 import { sweepLayers } from "./layers.ts";
 import { atPlace } from "./mount.ts";
 import { mountPoints, mountSource, refuseMountedSnapshots } from "./mounted.ts";
@@ -14,7 +14,9 @@ import {
   dropSnapshot,
   findSnapshot,
   hasSnapshot,
+  memoryDir,
   type Snapshot,
+  type SnapshotMemory,
   saveSnapshot,
 } from "./snapshots.ts";
 import { statusOf } from "./status.ts";
@@ -26,6 +28,11 @@ export type SnapshotRequest = {
   /** When it may be removed by a schedule. */
   readonly expires: Date | undefined;
   readonly scheduled: boolean;
+  /** Writes the guest's processes down in `dir`, and runs `work` while they stand still for it; absent, only its disk is kept. */
+  readonly remember?: (
+    dir: string,
+    work: () => Promise<void>,
+  ) => Promise<{ readonly memory: SnapshotMemory; readonly milliseconds: number }>;
 };
 
 export type SnapshotResult = {
@@ -49,7 +56,9 @@ export async function createSnapshot(
       `container ${name} has a snapshot ${request.name} already`,
       `choose another name, or \`berth snapshot rm ${name} ${request.name}\` first`,
     );
-  return await withFrozenLayers(container, progress, async ({ layers, running, milliseconds }) => {
+  const { remember } = request;
+  let memory: SnapshotMemory | null = null;
+  const save = async ({ layers, running, milliseconds }: Frozen): Promise<SnapshotResult> => {
     const snapshot: Snapshot = {
       version: 1,
       name: request.name,
@@ -60,17 +69,39 @@ export async function createSnapshot(
       running,
       expires: request.expires?.toISOString() ?? null,
       scheduled: request.scheduled,
+      memory,
     };
     saveSnapshot(name, snapshot);
     return { snapshot, frozen: milliseconds };
+  };
+  if (remember === undefined) return await withFrozenLayers(container, progress, save);
+  return await withFrozenLayers(container, progress, save, async (work) => {
+    const remembered = await remember(memoryDir(name, request.name), work);
+    memory = remembered.memory;
+    return remembered.milliseconds;
   });
 }
 
-/** Puts the container's disk back to what it was; what it has now goes once that has succeeded. */
-export async function restoreSnapshot(container: LockedContainer, snapshotName: string): Promise<Snapshot> {
+/**
+ * Puts the container's disk back to what it was; what it has now goes once that has succeeded, and with `revive` once the
+ * guest goes on with the other disk, which is a part of it.
+ */
+export async function restoreSnapshot(
+  container: LockedContainer,
+  snapshotName: string,
+  revive?: (container: LockedContainer, snapshot: Snapshot) => Promise<void>,
+): Promise<Snapshot> {
   const snapshot = findSnapshot(container.name, snapshotName);
   mustBeIdle(container, "its disk cannot be exchanged under it");
-  await replaceVolume(container, snapshot.layers);
+  await replaceVolume(
+    container,
+    snapshot.layers,
+    revive === undefined
+      ? undefined
+      : async (state) => {
+          await revive({ ...container, state }, snapshot);
+        },
+  );
   return snapshot;
 }
 

@@ -23,15 +23,37 @@ const snapshotSchema = v.object({
   expires: v.nullable(v.string()),
   /** Made by a schedule, which also removes it. */
   scheduled: v.boolean(),
+  /** What its processes take beside the disk, where they were kept too (memoryDir); null where they were not. */
+  memory: v.optional(
+    v.nullable(
+      v.object({
+        bytes: v.number(),
+        processes: v.number(),
+        /** The guest's, with prefix length: its connections are bound to it. */
+        address: v.nullable(v.string()),
+        /** Where its cgroups lay: "/berth/web1". */
+        cgroup: v.string(),
+      }),
+    ),
+    null,
+  ),
 });
 
 export type Snapshot = v.InferOutput<typeof snapshotSchema>;
 
+/** What is known of the processes that a snapshot keeps. */
+export type SnapshotMemory = NonNullable<Snapshot["memory"]>;
+
 const pattern = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
 const SUFFIX = ".json";
+const MEMORY = ".memory";
 
 const fileOf = (container: string, name: string): string =>
   `${containerPaths(container).snapshots}/${name}${SUFFIX}`;
+
+/** Where a snapshot keeps processes, in the form of a checkpoint (checkpoint/record.ts). */
+export const memoryDir = (container: string, name: string): string =>
+  `${containerPaths(container).snapshots}/${name}${MEMORY}`;
 
 /** Throws usage.bad-argument unless the word can be a snapshot's name. */
 export function checkSnapshotName(name: string): void {
@@ -93,8 +115,17 @@ export function saveSnapshot(container: string, snapshot: Snapshot): void {
   writeAtomic(fileOf(container, snapshot.name), `${JSON.stringify(snapshot, null, 2)}\n`);
 }
 
-/** Forgets the snapshot; its layers stay until they are swept. */
+/** Forgets the snapshot and its processes; its layers stay until they are swept. */
 export function dropSnapshot(container: string, name: string): void {
   rmSync(fileOf(container, name), { force: true });
   syncDir(containerPaths(container).snapshots);
+  sweepMemories(container);
+}
+
+/** Removes processes that belong to no snapshot: one was begun and not finished, or is gone. */
+export function sweepMemories(container: string): void {
+  const { snapshots } = containerPaths(container);
+  for (const entry of listIfExists(snapshots).filter((one) => one.endsWith(MEMORY)))
+    if (!hasSnapshot(container, entry.slice(0, -MEMORY.length)))
+      rmSync(`${snapshots}/${entry}`, { recursive: true, force: true });
 }

@@ -18,6 +18,7 @@ import { gatewayOf, toText } from "../network/ipv4.ts";
 import { networkRecords } from "../network/records.ts";
 import { cgroups } from "../resources/cgroup.ts";
 import type { Limits } from "../resources/limits.ts";
+import { onPool } from "../storage/pool-health.ts";
 import { apparmorFacts, confineByApparmor, releaseApparmor } from "./apparmor.ts";
 import { type LockedContainer, refuseSuspended } from "./container.ts";
 import { identityFiles } from "./identity.ts";
@@ -84,7 +85,7 @@ export async function startContainer(
     trace("init runs");
   } catch (error) {
     releaseRuntime(name);
-    throw error;
+    throw onPool(state.storage, error);
   }
   saveState(name, { ...state, shouldRun: true, identity }, false);
   mounts.notes.forEach(note);

@@ -1,10 +1,11 @@
 /** What lies on disk for a container: wanted settings (config.yaml) and facts that must last (state.json). */
 import { readFileSync, statSync } from "node:fs";
+import { dirname } from "node:path";
 import * as v from "valibot";
 import { BerthError, errnoOf } from "../base/errors.ts";
-import { readIfExists, writeAtomic } from "../base/files.ts";
-import { containerPaths, instance } from "../base/paths.ts";
-import { type ContainerConfig, type HostConfig, hostSchema } from "../config/schema.ts";
+import { makeDirs, readIfExists, writeAtomic } from "../base/files.ts";
+import { cacheDir, containerPaths, instance } from "../base/paths.ts";
+import type { ContainerConfig, HostConfig } from "../config/schema.ts";
 import { driverNames } from "../config/storage-drivers.ts";
 
 /** The parser, loaded when a file has to be parsed: the yaml library is a third of a command's start, and rarely needed. */
@@ -67,13 +68,32 @@ export function saveState(name: string, state: ContainerState, sync = true): voi
   writeAtomic(containerPaths(name).state, `${JSON.stringify(state, null, 2)}\n`, { sync });
 }
 
-/** A compiled configuration is good for exactly one version of the file it was made from. */
-type Compiled = { readonly key: string; readonly config: ContainerConfig };
+/** Settings as parsed, good for exactly one version of the file they were made from. */
+type Compiled<T> = { readonly key: string; readonly config: T };
 
-const keyOf = (path: string): string => {
+/** Another berth may have other schemas. */
+function readerKey(): string {
+  const { size, mtimeMs } = statSync(process.execPath);
+  return `${size} ${mtimeMs}`;
+}
+
+function keyOf(path: string): string {
   const { ino, size, mtimeNs } = statSync(path, { bigint: true });
-  return `3 ${ino} ${size} ${mtimeNs}`;
-};
+  return `${readerKey()} ${ino} ${size} ${mtimeNs}`;
+}
+
+/** The compiled form when it is current, else what `parse` makes, kept for the next time. */
+function throughCompiled<T>(path: string, key: string, parse: () => T): T {
+  const cached = readCompiled<T>(path, key);
+  if (cached !== undefined) return cached;
+  const config = parse();
+  // Only a cache: whoever may not write it goes without.
+  try {
+    makeDirs(dirname(path));
+    writeAtomic(path, JSON.stringify({ key, config } satisfies Compiled<T>), { sync: false });
+  } catch {}
+  return config;
+}
 
 /** The container's settings: from the compiled form beside the file when that is current, else parsed. */
 export function loadConfig(name: string): ContainerConfig {
@@ -90,14 +110,11 @@ export function loadConfig(name: string): ContainerConfig {
       error,
     );
   }
-  const cached = readCompiled(compiled, key);
-  if (cached !== undefined) return cached;
-  const config = parser().parseContainerConfig(readFileSync(file, "utf8"), file).value;
-  // Only a cache: whoever may not write it goes without.
-  try {
-    writeAtomic(compiled, JSON.stringify({ key, config } satisfies Compiled), { sync: false });
-  } catch {}
-  return config;
+  return throughCompiled(
+    compiled,
+    key,
+    () => parser().parseContainerConfig(readFileSync(file, "utf8"), file).value,
+  );
 }
 
 /** For what must work whatever a person wrote into the file: its settings, or the defaults when it is damaged. */
@@ -112,9 +129,9 @@ export function loadConfigLeniently(name: string): ContainerConfig {
 }
 
 /** The file is root's own, written by us: its key tells whether it is whole and current. */
-function readCompiled(path: string, key: string): ContainerConfig | undefined {
+function readCompiled<T>(path: string, key: string): T | undefined {
   try {
-    const compiled = JSON.parse(readIfExists(path) ?? "null") as Compiled | null;
+    const compiled = JSON.parse(readIfExists(path) ?? "null") as Compiled<T> | null;
     return compiled?.key === key ? compiled.config : undefined;
   } catch {
     return undefined;
@@ -123,11 +140,19 @@ function readCompiled(path: string, key: string): ContainerConfig | undefined {
 
 let host: HostConfig | undefined;
 
-/** The host's settings. */
+/** The host's settings; all of them have defaults. */
 export function hostConfig(): HostConfig {
-  const file = `${instance.etc}/berth.yaml`;
-  if (host !== undefined) return host;
-  const text = readIfExists(file);
-  host = text === undefined ? v.parse(hostSchema, {}) : parser().parseHostConfig(text, file).value;
+  host ??= loadHostConfig();
   return host;
+}
+
+function loadHostConfig(): HostConfig {
+  const file = `${instance.etc}/berth.yaml`;
+  const text = readIfExists(file) ?? "";
+  const key = text === "" ? `${readerKey()} defaults` : keyOf(file);
+  return throughCompiled(
+    `${cacheDir()}/berth.compiled`,
+    key,
+    () => parser().parseHostConfig(text, file).value,
+  );
 }

@@ -8,6 +8,7 @@ import { containerPaths } from "../base/paths.ts";
 import { runProgram } from "../kernel/run.ts";
 import { cgroups } from "../resources/cgroup.ts";
 import { clearIntent } from "./intent.ts";
+import { sweepMemories } from "./snapshots.ts";
 import { releaseRuntime } from "./start.ts";
 import { readExit, readInitRecord, statusOf } from "./status.ts";
 import { loadState, saveState } from "./store.ts";
@@ -46,17 +47,41 @@ export async function unlockNetwork(pid: number): Promise<void> {
     await nft("delete", "table", family, table);
 }
 
+/** Forgets how the container ran last, before something is done whose outcome is read from that. */
+export function forgetRun(name: string): void {
+  releaseRuntime(name);
+  rmSync(containerPaths(name).exit, { force: true });
+}
+
 /**
  * A resume that was cut short. The keeper writes RUNDIR/init when CRIU has let the guest go: from then on the guest
  * has gone on and the images are of the past (RUNDIR/exit: it even has ended). Without either, what was half made goes
  * and the images stay.
  */
 export function settleResume(name: string): void {
-  const wentOn = readInitRecord(name) !== undefined || readExit(name) !== undefined;
-  if (wentOn) discardCheckpoint(name);
-  else {
-    cgroups().kill(name);
-    releaseRuntime(name);
-  }
+  if (wentOn(name)) discardCheckpoint(name);
+  else endHalfMade(name);
   clearIntent(name);
+}
+
+/** The same of processes that a snapshot kept: their images here are the snapshot's and go in any case. Says whether they went on. */
+export function settleRun(name: string): boolean {
+  const goes = wentOn(name);
+  if (!goes) endHalfMade(name);
+  discardCheckpoint(name);
+  return goes;
+}
+
+const wentOn = (name: string): boolean => readInitRecord(name) !== undefined || readExit(name) !== undefined;
+
+function endHalfMade(name: string): void {
+  cgroups().kill(name);
+  releaseRuntime(name);
+}
+
+/** A copy of processes that was cut short: the guest goes on, what was written of it goes with the intent's layers. */
+export async function settleRemembering(name: string): Promise<void> {
+  const status = statusOf(name);
+  if (status.state !== "stopped") await unlockNetwork(status.init.pid);
+  sweepMemories(name);
 }

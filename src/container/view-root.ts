@@ -25,10 +25,14 @@ export const viewAttributes = ["nosuid", "nodev", "noexec"] as const;
  */
 export async function withView<T>(
   container: LockedContainer,
-  options: { readonly readOnly: boolean },
+  options: {
+    readonly readOnly: boolean;
+    /** Whether its processes may wait to go on with it: nothing that they see of it is changed. */
+    readonly suspended?: boolean;
+  },
   work: (root: string) => Promise<T>,
 ): Promise<T> {
-  refuseInUse(container);
+  refuseInUse(container, options.suspended ?? false);
   const attributes = [...viewAttributes, ...(options.readOnly ? ["ro"] : [])];
   return await hold(container, rootOf(container), attributes, work);
 }
@@ -126,7 +130,7 @@ async function withLayerRoot<T>(
 }
 
 /** Two mounts of one upper directory would damage it. */
-function refuseInUse(container: LockedContainer): void {
+function refuseInUse(container: LockedContainer, suspended = false): void {
   const { name } = container;
   const status = statusOf(name);
   if (status.state !== "stopped")
@@ -135,7 +139,7 @@ function refuseInUse(container: LockedContainer): void {
       `container ${name} is running`,
       `its root is /proc/${status.init.pid}/root; \`berth exec ${name}\` runs a command in it`,
     );
-  refuseSuspended(name);
+  if (!suspended) refuseSuspended(name);
   refuseMounted(container);
 }
 

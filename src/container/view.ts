@@ -4,12 +4,14 @@ import { asBerthError } from "../base/errors.ts";
 import { readIfExists } from "../base/files.ts";
 import { trace } from "../base/trace.ts";
 import type { ContainerConfig } from "../config/schema.ts";
+import type { DriverName } from "../config/storage-drivers.ts";
 import { mountTable } from "../kernel/mounts.ts";
 import { cgroups } from "../resources/cgroup.ts";
 import type { Usage } from "../resources/driver.ts";
 import { type DiskUse, diskOf } from "./disk.ts";
 import { mountPoints } from "./mounted.ts";
 import { containerNames } from "./name.ts";
+import { watchPools } from "./pool-watch.ts";
 import { recoverIdle } from "./recover.ts";
 import { type Status, statusOf } from "./status.ts";
 import { type ContainerState, loadConfig, loadState } from "./store.ts";
@@ -59,7 +61,17 @@ export async function viewAll(names: readonly string[] = containerNames()): Prom
   const there = new Set(containerNames());
   const views = names.filter((name) => there.has(name)).map(viewWith(mountTable()));
   trace(`${views.length} containers read`);
+  watchPools((driver) => [...there].filter((name) => liesOn(name, driver)));
   return views;
+}
+
+function liesOn(name: string, driver: DriverName): boolean {
+  try {
+    const { storage, layers } = loadState(name);
+    return storage === driver || layers.some((layer) => layer.storage === driver);
+  } catch {
+    return false; // shown as broken
+  }
 }
 
 const viewWith =

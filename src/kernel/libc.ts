@@ -3,10 +3,14 @@
  * commands which need none of them do not pay. Calls that block or change the process's namespaces do not belong
  * here: they are verbs of berth-launch.
  */
-import { dlopen, FFIType, ptr, read } from "bun:ffi";
+import type { Pointer } from "bun:ffi";
 
-const open = () =>
-  dlopen("libc.so.6", {
+/** Loaded when it is needed: that alone takes as long as many a command's own work. */
+const ffi = () => require("bun:ffi") as typeof import("bun:ffi");
+
+function open() {
+  const { dlopen, FFIType } = ffi();
+  return dlopen("libc.so.6", {
     flock: { args: [FFIType.i32, FFIType.i32], returns: FFIType.i32 },
     syscall: {
       args: [FFIType.i64, FFIType.i64, FFIType.i64, FFIType.i64, FFIType.i64, FFIType.i64, FFIType.i64],
@@ -42,6 +46,7 @@ const open = () =>
     },
     __errno_location: { args: [], returns: FFIType.ptr },
   }).symbols;
+}
 
 let symbols: ReturnType<typeof open> | undefined;
 
@@ -54,7 +59,7 @@ export function libc(): ReturnType<typeof open> {
 /** errno of the last failed call; ask at once, before anything else runs. */
 export function errno(): number {
   const location = libc().__errno_location();
-  return location === null ? 0 : read.i32(location, 0);
+  return location === null ? 0 : ffi().read.i32(location, 0);
 }
 
 /** A C string for a call. */
@@ -62,4 +67,5 @@ export function cstring(text: string): Uint8Array {
   return Buffer.from(`${text}\0`);
 }
 
-export { ptr };
+/** The address of a buffer, for a call. */
+export const ptr = (buffer: NodeJS.TypedArray): Pointer => ffi().ptr(buffer);

@@ -1,5 +1,6 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:test";
-import { linkSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { beforeAll, beforeEach, describe, expect, test } from "bun:test";
+import { linkSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { testDirectory } from "../base/test-directory.ts";
 import { binaryPath } from "./binaries.ts";
 import { mustRun } from "./run.ts";
 import { openTreeCopy } from "./tree-tool.ts";
@@ -7,7 +8,7 @@ import { openTreeCopy } from "./tree-tool.ts";
 const isRoot = process.getuid?.() === 0;
 
 describe.skipIf(!isRoot)("berth-tree", () => {
-  const root = mkdtempSync("/tmp/t-tree-");
+  const root = testDirectory("tree");
   const source = `${root}/source`;
   const copy = `${root}/copy`;
   /** A script in a mount namespace of its own: what it mounts goes with it. */
@@ -17,7 +18,6 @@ describe.skipIf(!isRoot)("berth-tree", () => {
       env: { root, tool: binaryPath("berth-tree") },
     });
 
-  afterAll(() => rmSync(root, { recursive: true, force: true }));
   beforeEach(() => {
     for (const dir of [source, copy]) {
       rmSync(dir, { recursive: true, force: true });

@@ -5,7 +5,7 @@ import { BerthError, errnoOf } from "../base/errors.ts";
 import { byteReader } from "../storage/archive/byte-reader.ts";
 import { gathering } from "../storage/archive/output.ts";
 import type { Write } from "../storage/archive/tar-writer.ts";
-import { frameHead, PIECE, readFrame } from "./frames.ts";
+import { frameHead, type Kind, PIECE, readFrame } from "./frames.ts";
 
 export type Channel = {
   readonly send: (message: object) => Promise<void>;
@@ -15,6 +15,8 @@ export type Channel = {
   readonly sendBulk: (work: (write: Write) => Promise<void>) => Promise<number>;
   /** What the other side sends in bulk, to its end. */
   readonly bulk: () => AsyncGenerator<Uint8Array>;
+  /** Tells the other side that this one lives. */
+  readonly beat: () => Promise<void>;
   /** Bytes sent so far. */
   readonly sent: () => number;
 };
@@ -23,9 +25,15 @@ export type Channel = {
 export function openChannel(input: AsyncIterable<Uint8Array>, write: Write): Channel {
   const reader = byteReader(input);
   let sent = 0;
-  const put = async (kind: "message" | "data" | "end", body: Uint8Array): Promise<void> => {
+  let before: Promise<unknown> = Promise.resolve();
+  const put = async (kind: Kind, body: Uint8Array): Promise<void> => {
     const head = frameHead(kind, body.length);
-    await write(body.length === 0 ? head : Buffer.concat([head, body]));
+    // One after the other: a beat has no turn.
+    const writing = before.then(
+      async () => await write(body.length === 0 ? head : Buffer.concat([head, body])),
+    );
+    before = writing.catch(() => {});
+    await writing;
     sent += head.length + body.length;
   };
 
@@ -58,8 +66,31 @@ export function openChannel(input: AsyncIterable<Uint8Array>, write: Write): Cha
       return length;
     },
     bulk,
+    beat: async () => await put("beat", new Uint8Array()),
     sent: () => sent,
   };
+}
+
+/** How long a destination waits for a sign of life. */
+export const SILENCE_MS = 60_000;
+
+/** Ends with an error when nothing comes for so long: a line that died without a word is not waited for. */
+export async function* unlessSilent(
+  input: AsyncIterable<Uint8Array>,
+  milliseconds: number,
+): AsyncGenerator<Uint8Array> {
+  const chunks = input[Symbol.asyncIterator]();
+  for (;;) {
+    const silence = Promise.withResolvers<never>();
+    const timer = setTimeout(
+      () =>
+        silence.reject(new BerthError("migrate.failed", `nothing was heard for ${milliseconds / 1000} s`)),
+      milliseconds,
+    );
+    const next = await Promise.race([chunks.next(), silence.promise]).finally(() => clearTimeout(timer));
+    if (next.done === true) return;
+    yield next.value;
+  }
 }
 
 const RETRY_MS = 2;

@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { BerthError } from "../base/errors.ts";
 import { byteReader } from "../storage/archive/byte-reader.ts";
-import { openChannel } from "./channel.ts";
+import { openChannel, unlessSilent } from "./channel.ts";
 import { frameHead, readFrame } from "./frames.ts";
 import { answerSchema, requestSchema } from "./messages.ts";
 
@@ -46,6 +46,36 @@ test("frames come out as they went in, however the stream is cut into chunks", a
   );
 });
 const kinds: ("message" | "data" | "end")[] = [];
+
+test("a beat may come between any two frames and is nothing; without one a silent line ends", async () => {
+  const beat = frameHead("beat", 0);
+  const bytes = Buffer.concat([
+    beat,
+    beat,
+    frameHead("data", 1),
+    Buffer.of(7),
+    beat,
+    frameHead("end", 0),
+    beat,
+  ]);
+  expect((await framesOf(bytes, [3, 12])).map(({ kind }) => kind)).toEqual(["data", "end"]);
+  async function* slowly(pause: number): AsyncGenerator<Uint8Array> {
+    for (let n = 0; n < 3; n++) {
+      await Bun.sleep(pause);
+      yield beat;
+    }
+  }
+  const heard = async (pause: number): Promise<unknown> =>
+    await Array.fromAsync(unlessSilent(slowly(pause), 150)).then(
+      (chunks) => chunks.length,
+      (error: unknown) => error,
+    );
+  expect(await heard(10)).toBe(3);
+  expect(await heard(2000)).toMatchObject({
+    code: "migrate.failed",
+    message: "nothing was heard for 0.15 s",
+  });
+});
 
 test("any bytes end in frames or in an error of berth's", async () => {
   const head = fc

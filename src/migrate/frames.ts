@@ -1,4 +1,7 @@
-/** Frames of the line between two berths: a kind, a length, a body. Messages are JSON; data come in pieces until an end. */
+/**
+ * Frames of the line between two berths: a kind, a length, a body. Messages are JSON; data come in pieces until an end.
+ * A beat says that the sender lives, and may come between any two.
+ */
 import { BerthError } from "../base/errors.ts";
 import type { ByteReader } from "../storage/archive/byte-reader.ts";
 
@@ -8,16 +11,18 @@ export type Frame =
   | { readonly kind: "end" };
 
 const HEADER = 5;
-const kinds = { message: 0x4d, data: 0x44, end: 0x45 } as const;
+const kinds = { message: 0x4d, data: 0x44, end: 0x45, beat: 0x42 } as const;
+
+export type Kind = keyof typeof kinds;
 
 /** Longest body of each kind. */
-const longest: Readonly<Record<Frame["kind"], number>> = { message: 4 << 20, data: 1 << 20, end: 0 };
+const longest: Readonly<Record<Kind, number>> = { message: 4 << 20, data: 1 << 20, end: 0, beat: 0 };
 
 /** Bytes of data that go into one frame. */
 export const PIECE = longest.data;
 
 /** The head of a frame; its body follows. */
-export function frameHead(kind: Frame["kind"], length: number): Uint8Array {
+export function frameHead(kind: Kind, length: number): Uint8Array {
   if (length > longest[kind])
     throw new BerthError("migrate.failed", `a ${kind} of ${length} bytes is too long for the line`);
   const head = Buffer.alloc(HEADER);
@@ -26,20 +31,30 @@ export function frameHead(kind: Frame["kind"], length: number): Uint8Array {
   return head;
 }
 
-/** The next frame; undefined where the line ends between two frames. Fails with migrate.failed on anything else. */
+/** The next frame that is no beat; undefined where the line ends between two frames. Fails with migrate.failed on anything else. */
 export async function readFrame(reader: ByteReader): Promise<Frame | undefined> {
-  const head = await reader.exact(HEADER);
-  if (head.length === 0) return undefined;
-  const found = head[0];
-  const kind = (Object.keys(kinds) as Frame["kind"][]).find((one) => kinds[one] === found);
-  if (head.length < HEADER) throw kind === undefined ? notOurs(head) : cut();
-  if (kind === undefined) throw notOurs(head);
-  const length = head.readUInt32BE(1);
-  if (length > longest[kind]) throw notOurs(head);
+  let head = await readHead(reader);
+  while (head?.kind === "beat") head = await readHead(reader);
+  if (head === undefined) return undefined;
+  const { kind, length } = head;
   if (kind === "end") return { kind };
   const body = await reader.exact(length);
   if (body.length < length) throw cut();
   return { kind, body };
+}
+
+type Head = { readonly kind: Kind; readonly length: number };
+
+async function readHead(reader: ByteReader): Promise<Head | undefined> {
+  const head = await reader.exact(HEADER);
+  if (head.length === 0) return undefined;
+  const found = head[0];
+  const kind = (Object.keys(kinds) as Kind[]).find((one) => kinds[one] === found);
+  if (head.length < HEADER) throw kind === undefined ? notOurs(head) : cut();
+  if (kind === undefined) throw notOurs(head);
+  const length = head.readUInt32BE(1);
+  if (length > longest[kind]) throw notOurs(head);
+  return { kind, length };
 }
 
 const cut = (): BerthError =>

@@ -7,7 +7,7 @@ import { writeTree } from "../storage/archive/tar-writer.ts";
 import type { SourceLine } from "./source-line.ts";
 
 export type ImageStream = {
-  /** From now on CRIU writes them. */
+  /** From now on CRIU writes them; also said again, when it begins anew. */
   readonly begin: () => void;
   /** All are written: sends what is missing there. Throws what went wrong since `begin`, too. */
   readonly finish: () => Promise<void>;
@@ -61,6 +61,7 @@ export function streamImages(line: SourceLine, dir: string, { signal }: Progress
 
   return {
     begin: () => {
+      if (writing) return;
       writing = true;
       running = stream();
       running.catch(() => {}); // `finish` throws it

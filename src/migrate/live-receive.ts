@@ -1,10 +1,10 @@
 /** Taking a guest's processes from another host, and bringing them back here where nobody hears them yet. */
-import { mkdirSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { BerthError } from "../base/errors.ts";
 import { writeAtomic } from "../base/files.ts";
-import { containerPaths } from "../base/paths.ts";
-import { cgroupHome, shiftTree } from "../checkpoint/cgroup-tree.ts";
-import { moveCgroups, moveIds } from "../checkpoint/images.ts";
+import { shiftTree } from "../checkpoint/cgroup-tree.ts";
+import { moveIds } from "../checkpoint/images.ts";
+import { newImages, renameCgroups } from "../checkpoint/place.ts";
 import { type CheckpointRecord, imagesDir, readable, saveRecord } from "../checkpoint/record.ts";
 import { bringBack } from "../checkpoint/resume.ts";
 import type { LockedContainer } from "../container/container.ts";
@@ -16,9 +16,8 @@ export async function receiveImages(
   chunks: AsyncIterable<Uint8Array>,
   { name }: LockedContainer,
 ): Promise<void> {
-  mkdirSync(containerPaths(name).checkpoint, { recursive: true, mode: 0o700 });
-  mkdirSync(imagesDir(name), { recursive: true, mode: 0o755 });
-  await receiveTree(chunks, imagesDir(name), 0);
+  const images = imagesDir(name);
+  await receiveTree(chunks, existsSync(images) ? images : newImages(name), 0);
 }
 
 /** All images are there: they get this host's ids, and the record what a resume needs beside them. */
@@ -33,12 +32,37 @@ export function completeProcesses(
       `its address ${manifest.address} was taken by another container meanwhile`,
       "its connections need it: free it there",
     );
+  takeOver({ name, state }, { record, cgroup, baseUid: manifest.baseUid }, false);
+}
+
+type Origin = {
+  readonly record: CheckpointRecord;
+  /** Where its cgroups were. */
+  readonly cgroup: string;
+  readonly baseUid: number;
+};
+
+/** Puts images and record of a guest that had other ids where a resume finds them; `fill` brings the images. */
+export async function placeProcesses(
+  container: Pick<LockedContainer, "name" | "state">,
+  origin: Origin,
+  fill: (images: string) => Promise<void>,
+): Promise<void> {
+  await fill(newImages(container.name));
+  takeOver(container, origin, true);
+}
+
+/** Gives the images that are there this container's ids and cgroups. */
+function takeOver(
+  { name, state }: Pick<LockedContainer, "name" | "state">,
+  { record, cgroup, baseUid }: Origin,
+  sync: boolean,
+): void {
   const images = imagesDir(name);
   for (const file of readdirSync(images).filter((one) => /^userns-\d+\.img$/.test(one)))
     writeAtomic(`${images}/${file}`, moveIds(readFileSync(`${images}/${file}`), state.baseUid), readable);
-  const paths = `${images}/cgroup.img`;
-  writeAtomic(paths, moveCgroups(readFileSync(paths), cgroup, cgroupHome(name)), readable);
-  saveRecord(name, { ...record, cgroups: shiftTree(record.cgroups, manifest.baseUid, state.baseUid) }, false);
+  renameCgroups(images, cgroup, name);
+  saveRecord(name, { ...record, cgroups: shiftTree(record.cgroups, baseUid, state.baseUid) }, sync);
 }
 
 /** How long it is watched: its source stands still meanwhile. */

@@ -21,6 +21,8 @@ export const hostSchema = v.object({
   /** Flags of its processors, as /proc/cpuinfo has them. */
   cpuFlags: v.pipe(v.array(text(32)), v.maxLength(1024)),
   apparmor: v.picklist(["on", "off", "no-parser"]),
+  /** Of the guests' bridge. */
+  mtu: count,
   /** Milliseconds since 1970. */
   clock: v.number(),
 });
@@ -52,6 +54,8 @@ export const offerSchema = v.object({
   storage: v.nullable(v.picklist(driverNames)),
   /** Whether its processes and connections come along. */
   live: v.boolean(),
+  /** The source's CRIU, when they do. */
+  criu: v.nullable(text(64)),
   /** Bytes that its volume and layers hold, as far as that is known. */
   used: v.nullable(count),
   /** Whether it should run after a boot of the host. */
@@ -74,7 +78,7 @@ const quotaSchema = v.object({
 export type UserQuota = v.InferOutput<typeof quotaSchema>;
 
 /** A cgroup's path below the guest's root, and the name of a file in one: nothing leads out of it. */
-const cgroupPath = v.pipe(text(4096), v.regex(/^(?:\/(?!\.{1,2}(?:\/|$))[^/\0]+)*$/));
+export const cgroupPath = v.pipe(text(4096), v.regex(/^(?:\/(?!\.{1,2}(?:\/|$))[^/\0]+)*$/));
 const cgroupFile = v.pipe(text(255), v.regex(/^(?!\.{1,2}$)[^/\0]+$/));
 
 const cgroupSchema = v.object({
@@ -91,7 +95,7 @@ const cgroupSchema = v.object({
 });
 
 /** What lies beside CRIU's images (checkpoint/record.ts); owners are the source's ids. */
-const recordSchema = v.object({
+export const recordSchema = v.object({
   version: v.literal(1),
   dumped: v.number(),
   kernel: text(128),

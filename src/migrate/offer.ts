@@ -18,8 +18,10 @@ import type { Fault, Offer } from "./messages.ts";
 import type { MigrateRequest } from "./source.ts";
 
 /** The offer of a container as it is now. */
-export function makeOffer(container: Container, id: string, request: MigrateRequest): Offer {
+export async function makeOffer(container: Container, id: string, request: MigrateRequest): Promise<Offer> {
   const { name, config, state } = container;
+  const live = isLive(name, request);
+  const criu = live ? await findCriu() : undefined;
   const { metadata, digest } = templateOf(state);
   const { distribution, release, arch, include, mirror, size } = metadata;
   return {
@@ -48,7 +50,8 @@ export function makeOffer(container: Container, id: string, request: MigrateRequ
     },
     name: request.name ?? null,
     storage: request.storage ?? null,
-    live: isLive(container.name, request),
+    live,
+    criu: criu !== undefined && "version" in criu ? criu.version : null,
     used: usedBytes(container),
     shouldRun: state.shouldRun,
     host: hostFacts(),

@@ -2,7 +2,7 @@
 import { BerthError } from "../base/errors.ts";
 
 export type Patience = Disposable & {
-  /** It stands still from now on. */
+  /** It stands still from now on; said again, it has gone on in between. */
   readonly begin: () => void;
   /** Aborted when it has stood still for too long, or for another reason that it was given. */
   readonly signal: AbortSignal;
@@ -22,6 +22,7 @@ export function patienceOf(name: string, seconds: number | undefined, signal: Ab
   return {
     signal: either,
     begin: () => {
+      clearTimeout(timer);
       if (seconds === undefined) return;
       timer = setTimeout(() => late.abort(tooLong(name, seconds)), seconds * 1000);
     },

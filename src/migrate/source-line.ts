@@ -28,9 +28,17 @@ export type SourceLine = AsyncDisposable & {
   readonly limit: (rate: number | undefined) => void;
 };
 
+/** How often the destination hears that this side lives; it gives up after SILENCE_MS without. */
+const BEAT_MS = 5000;
+
 /** Opens the line and greets. Throws migrate.failed saying what stands in the way. */
 export async function openLine(to: Destination): Promise<SourceLine> {
-  const { channel, end, limit } = openRemote(to);
+  const { channel, end: endRemote, limit } = openRemote(to);
+  const beating = setInterval(() => void channel.beat().catch(() => {}), BEAT_MS); // the next request says what is wrong
+  const end = async (): Promise<string> => {
+    clearInterval(beating);
+    return await endRemote();
+  };
   let isCut = false;
   const cut = async (error: unknown): Promise<BerthError> => {
     isCut = true;

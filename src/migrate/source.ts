@@ -64,7 +64,7 @@ export async function migrateContainer(
     const stages = watchStages(progress);
     const { host } = request.to;
     await using line = await stages.run(`connecting to ${host}`, async () => await openLine(request.to));
-    const offer = makeOffer(container, crypto.randomUUID(), request);
+    const offer = await makeOffer(container, crypto.randomUUID(), request);
     const terms = await stages.run(
       "looking at both sides",
       async () => await agree(container, offer, line, request),

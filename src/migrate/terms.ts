@@ -9,6 +9,7 @@ import { parseContainerConfig } from "../config/parse.ts";
 import type { ContainerConfig } from "../config/schema.ts";
 import { nameTaken, needDriver } from "../container/create.ts";
 import { checkSoftLimits, checkUserQuota } from "../container/disk-limits.ts";
+import { readIntent } from "../container/intent.ts";
 import { stateIfExists } from "../container/layers.ts";
 import { checkName, checkNumber, containerNames } from "../container/name.ts";
 import { checkAddress } from "../container/network.ts";
@@ -22,8 +23,9 @@ import { checkArchitecture } from "../storage/archive/backup-manifest.ts";
 import type { DriverName } from "../storage/driver.ts";
 import { poolRoot } from "../storage/pool-record.ts";
 import { readTemplate } from "../storage/templates.ts";
+import { type Differences, differences } from "./compare.ts";
 import { hostFacts } from "./host-facts.ts";
-import type { AnswerOf, Fault, Offer } from "./messages.ts";
+import type { AnswerOf, Fault, HostFacts, Offer } from "./messages.ts";
 
 export type Terms = AnswerOf<"terms">;
 
@@ -40,6 +42,7 @@ export const configTextOf = ({ config, manifest, name }: Offer): string =>
 /** What this host says to an offer. Changes nothing. */
 export async function termsOf(offer: Offer): Promise<Terms> {
   const { manifest } = offer;
+  const here = hostFacts(); // now: what follows may take seconds, and clocks are compared
   const name = offer.name ?? manifest.name;
   const faults: Fault[] = [];
   const warnings: string[] = [];
@@ -52,7 +55,7 @@ export async function termsOf(offer: Offer): Promise<Terms> {
       return undefined;
     }
   };
-  await check(() => checkArchitecture(manifest, hostFacts().architecture));
+  await check(() => checkArchitecture(manifest, here.architecture));
   await check(async () => await mustBeFree(name));
   await check(() => refuseTwin(name, manifest.uuid));
   const storage = await check(async () => await storageFor(offer));
@@ -65,30 +68,55 @@ export async function termsOf(offer: Offer): Promise<Terms> {
     if (storage !== undefined) await check(async () => await checkUserQuota(config, storage));
     await check(() => checkNetwork(config, offer, warnings));
   }
-  if (offer.live) faults.push(...(await liveFaults(offer)));
+  if (offer.live && config !== undefined) {
+    const found = await compareLive(offer, here, config);
+    faults.push(...found.faults);
+    warnings.push(...found.warnings);
+  }
   const needsTemplate = readTemplate(manifest.template.digest) === undefined;
   await check(() => mustHaveRoom(offer, needsTemplate, storage));
-  warnings.push(...warningsOf(offer, storage));
+  warnings.push(...warningsOf(offer, here, storage));
   return { type: "terms", faults, warnings, name, storage: storage ?? null, needsTemplate };
 }
 
-/** What its processes miss here. */
-async function liveFaults({ host }: Offer): Promise<Fault[]> {
+/** What its processes would miss here. */
+async function compareLive(
+  { host, criu, manifest }: Offer,
+  here: HostFacts,
+  config: ContainerConfig,
+): Promise<Differences> {
+  const found = await findCriu();
+  const destination = { ...here, criu: "fault" in found ? null : found.version };
+  const { faults, warnings } = differences({ ...host, criu }, destination, manifest.name, config);
+  if (!("fault" in found)) return { faults, warnings };
   const cure = "--offline stops it, moves it and starts it there";
+  const unable = { what: `that host cannot restore processes: ${found.fault}`, cure };
+  return { faults: [unable, ...faults], warnings };
+}
+
+/** What processes from another host would miss on this one: a CRIU that works, and abilities of its processors. */
+export async function lackingFor(
+  host: HostFacts,
+): Promise<{ readonly criu: string | undefined; readonly missing: readonly string[] }> {
   const found = await findCriu();
   const here = hostFacts().cpuFlags;
-  const missing = host.cpuFlags.filter((flag) => !here.includes(flag));
-  return [
-    ...("fault" in found ? [{ what: `that host cannot restore processes: ${found.fault}`, cure }] : []),
-    ...(missing.length > 0 ? [{ what: `its processors lack ${missing.join(", ")}`, cure }] : []),
-  ];
+  return {
+    criu: "fault" in found ? found.fault : undefined,
+    missing: host.cpuFlags.filter((flag) => !here.includes(flag)),
+  };
 }
 
 /** A creation that was cut short is undone first. */
 async function mustBeFree(name: string): Promise<void> {
   checkName(name);
   await recoverIdle(containerNames().filter((one) => one === name));
-  if (containerNames().includes(name)) throw nameTaken(name);
+  if (!containerNames().includes(name)) return;
+  if (readIntent(name)?.operation !== "arrive") throw nameTaken(name);
+  throw new BerthError(
+    "container.exists",
+    `a migration of ${name} was cut before, and what came with it waits there`,
+    `there: \`berth migrate --resolve ${name} --is there\` removes it`,
+  );
 }
 
 function refuseTwin(name: string, uuid: string): void {
@@ -148,12 +176,15 @@ function mustHaveRoom(
   );
 }
 
-function warningsOf({ host, manifest }: Offer, storage: DriverName | undefined): string[] {
-  const here = hostFacts();
+function warningsOf(
+  { host, manifest, live }: Offer,
+  here: HostFacts,
+  storage: DriverName | undefined,
+): string[] {
   const skew = Math.round(Math.abs(here.clock - host.clock));
   return [
     ...(skew > SKEW_MS ? [`the clocks of the two hosts differ by ${(skew / 1000).toFixed(1)} s`] : []),
-    ...(host.apparmor === "on" && here.apparmor !== "on"
+    ...(!live && host.apparmor === "on" && here.apparmor !== "on"
       ? ["that host does not confine guests by AppArmor, as this one does"]
       : []),
     ...(manifest.privileged ? ["it is privileged: root in it will be root on that host"] : []),

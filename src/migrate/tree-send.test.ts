@@ -43,7 +43,7 @@ function lineInto(target: string): SourceLine {
   };
   const bytes = (names: readonly string[]) => names.map((name) => Buffer.from(name, "base64"));
   return {
-    host: { berth: "", kernel: "", architecture: "", cpuFlags: [], apparmor: "off", clock: 0 },
+    host: { berth: "", kernel: "", architecture: "", cpuFlags: [], apparmor: "off", mtu: 1500, clock: 0 },
     ask: async (request: Request) => {
       if (request.type === "clear") clearNames(target, bytes(request.gone), bytes(request.renewed));
     },

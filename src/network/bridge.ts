@@ -3,12 +3,13 @@
  * Made on first need and checked by two cheap looks afterwards.
  */
 
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { closeSync, existsSync, openSync, readFileSync, writeFileSync } from "node:fs";
 import { hashMac } from "../base/digest.ts";
 import { BerthError } from "../base/errors.ts";
 import { makeDirs, readIfExists, writeAtomic } from "../base/files.ts";
 import { type Instance, instance } from "../base/paths.ts";
 import type { HostConfig } from "../config/schema.ts";
+import { waitForFileLock } from "../kernel/flock.ts";
 import { runProgram } from "../kernel/run.ts";
 import { formatSubnet, gatewayOf, network, overlap, parseSubnet, type Subnet, toText } from "./ipv4.ts";
 import { loadTable, tableExists } from "./nft.ts";
@@ -58,8 +59,32 @@ export function subnetOf(config: HostConfig, at: Instance = instance): Subnet {
 /** Locally administered, and lower than any guest's so that a joining link never changes the bridge's. */
 const macOfBridge = (bridge: string): string => hashMac(["02", "00"], bridge);
 
-/** Makes what is missing of bridge, forwarding and NAT table. */
-export async function ensureBridge(subnet: Subnet, at: Instance = instance): Promise<void> {
+/** What `ip` and `nft` may take on a host under load. */
+const PATIENCE_MS = 60_000;
+
+/** Runs `work` while nobody else of the instance makes or removes the bridge and its table. */
+async function withBridgeLock<T>(at: Instance, work: () => Promise<T>): Promise<T> {
+  const dir = `${at.run}/.lock`;
+  makeDirs(dir);
+  const fd = openSync(dir, "r");
+  try {
+    if (!(await waitForFileLock(fd, PATIENCE_MS)))
+      throw new BerthError(
+        "network.failed",
+        `another command has worked on bridge ${at.bridge} for ${PATIENCE_MS / 1000} s`,
+        "look for a `berth` that hangs, and end it",
+      );
+    return await work();
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** Makes what is missing of bridge, forwarding and NAT table, for a container that exists. */
+export const ensureBridge = async (subnet: Subnet, at: Instance = instance): Promise<void> =>
+  await withBridgeLock(at, async () => await makeMissing(subnet, at));
+
+async function makeMissing(subnet: Subnet, at: Instance): Promise<void> {
   if (!existsSync(`/sys/class/net/${at.bridge}`)) await makeBridge(subnet, at);
   if (readFileSync("/proc/sys/net/ipv4/ip_forward", "utf8").trim() !== "1") {
     writeFileSync("/proc/sys/net/ipv4/ip_forward", "1");
@@ -96,7 +121,13 @@ async function makeBridge(subnet: Subnet, at: Instance): Promise<void> {
 }
 
 /** Removes bridge and table: for tests and for those who take berth away. Guests must be stopped. */
-export async function removeBridge(at: Instance = instance): Promise<void> {
+/** Removes bridge and table, unless `needed`, asked while nobody makes them: who will is there before he asks for them. */
+export const removeBridge = async (
+  at: Instance = instance,
+  needed: () => boolean = () => false,
+): Promise<void> => await withBridgeLock(at, async () => (needed() ? undefined : await removeBoth(at)));
+
+async function removeBoth(at: Instance): Promise<void> {
   if (tableExists(at.nftTable))
     await runProgram(["nft", "delete", "table", "inet", at.nftTable], { package: "nftables" });
   if (existsSync(`/sys/class/net/${at.bridge}`))

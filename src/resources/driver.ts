@@ -22,6 +22,8 @@ export type CgroupDriver = {
   readonly update: (name: string, limits: Limits) => void;
   /** Removes the container's cgroups; nothing may run in them. Removing what is not there is fine. */
   readonly remove: (name: string) => void;
+  /** Removes the cgroups that all containers share. False when a container has its own there, or a keeper still runs. */
+  readonly removeShared: () => boolean;
   /** Kills everything that runs in the container's cgroups. */
   readonly kill: (name: string) => void;
   /** The directory with the container's limits, below the mount of each hierarchy. */

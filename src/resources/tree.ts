@@ -1,6 +1,18 @@
 /** Small work on cgroup directories that both drivers share. */
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmdirSync,
+  writeFileSync,
+} from "node:fs";
 import { errnoOf } from "../base/errors.ts";
+import { makeDirs } from "../base/files.ts";
+import { instance } from "../base/paths.ts";
+import { tryLock } from "../kernel/flock.ts";
 
 /** Where keepers live, beside the containers; no container can have this name. */
 export const KEEPERS = "_keepers";
@@ -50,6 +62,38 @@ function removeOnce(path: string): void {
     rmdirSync(path);
   } catch (error) {
     if (errnoOf(error) !== "ENOENT") throw error;
+  }
+}
+
+/** Runs `work` while nobody else makes or removes the cgroups that all containers share: a few milliseconds. */
+export function withTopLock<T>(work: () => T): T {
+  makeDirs(instance.run);
+  const fd = openSync(instance.run, "r");
+  try {
+    while (!tryLock(fd)) Bun.sleepSync(1);
+    return work();
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/**
+ * Removes what is left in berth's own cgroup when no container is: the one of the keepers, and by `removeTop` the cgroup
+ * itself. False when a container or a keeper is still there.
+ */
+export function removeEmptyTop(top: string, removeTop: (top: string) => void): boolean {
+  if (!existsSync(top)) return true;
+  const others = readdirSync(top, { withFileTypes: true }).filter(
+    (entry) => entry.isDirectory() && entry.name !== KEEPERS,
+  );
+  if (others.length > 0) return false;
+  try {
+    if (existsSync(`${top}/${KEEPERS}`)) rmdirSync(`${top}/${KEEPERS}`);
+    removeTop(top);
+    return true;
+  } catch (error) {
+    if (errnoOf(error) === "EBUSY") return false;
+    throw error;
   }
 }
 

@@ -4,7 +4,7 @@
  * A privileged guest can mount all of them and owns their files: its root lies one level below its limits, as on v2. Others
  * are held by ownership, and are spared a dozen directories.
  */
-import { existsSync } from "node:fs";
+import { existsSync, rmdirSync } from "node:fs";
 import { BerthError, errnoOf } from "../base/errors.ts";
 import { devicePrograms } from "../kernel/bpf.ts";
 import type { PlanRecord } from "../kernel/plan.ts";
@@ -21,6 +21,8 @@ import {
   readKeyed,
   readNumber,
   removeCgroup,
+  removeEmptyTop,
+  withTopLock,
   writeCgroup,
 } from "./tree.ts";
 import { delegate } from "./v2.ts";
@@ -41,10 +43,11 @@ export function v1Driver(layout: CgroupLayout, parent: string): CgroupDriver {
   };
   const v2Dir = (name: string): string | undefined =>
     layout.v2 === undefined ? undefined : `${layout.v2}/${parent}/${name}`;
-  const allDirs = (name: string): string[] => [
-    ...layout.v1.map(({ mount }) => `${mount}/${parent}/${name}`),
-    ...(layout.v2 === undefined ? [] : [`${layout.v2}/${parent}/${name}`]),
-  ];
+  const allTops = [
+    ...layout.v1.map(({ mount }) => mount),
+    ...(layout.v2 === undefined ? [] : [layout.v2]),
+  ].map((mount) => `${mount}/${parent}`);
+  const allDirs = (name: string): string[] => allTops.map((top) => `${top}/${name}`);
 
   const ownDirs = (name: string, privileged: boolean): string[] =>
     layout.v1.map(({ mount }) => `${mount}/${parent}/${name}${privileged ? "/guest" : ""}`);
@@ -112,8 +115,10 @@ export function v1Driver(layout: CgroupLayout, parent: string): CgroupDriver {
   return {
     version: layout.v2 === undefined ? "v1" : "hybrid",
     prepare: (name, limits, devices, baseUid) => {
-      prepareTop();
-      const fresh = allDirs(name).filter(makeCgroup);
+      const fresh = withTopLock(() => {
+        prepareTop();
+        return allDirs(name).filter(makeCgroup);
+      });
       const freezer = dir("freezer", name);
       // A container that was left frozen would freeze whoever joins it.
       if (freezer !== undefined) writeCgroup(`${freezer}/freezer.state`, "THAWED");
@@ -135,6 +140,10 @@ export function v1Driver(layout: CgroupLayout, parent: string): CgroupDriver {
     remove: (name) => {
       for (const path of allDirs(name)) removeCgroup(path);
     },
+    removeShared: () =>
+      withTopLock(() =>
+        allTops.map((top) => removeEmptyTop(top, (path) => rmdirSync(path))).every((removed) => removed),
+      ),
     kill: (name) => {
       const v2 = v2Dir(name);
       if (v2 !== undefined) killCgroup(v2);

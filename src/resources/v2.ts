@@ -15,6 +15,8 @@ import {
   readKeyed,
   readNumber,
   removeCgroup,
+  removeEmptyTop,
+  withTopLock,
   writeCgroup,
 } from "./tree.ts";
 
@@ -29,7 +31,17 @@ export function delegate(guest: string, baseUid: number): void {
   for (const file of delegated) chownSync(`${guest}${file}`, baseUid, baseUid);
 }
 
-export function v2Driver(layout: CgroupLayout & { v2: string }, parent: string): CgroupDriver {
+/** Who makes and removes berth's own cgroup: systemd, where it is a slice. */
+export type TopCgroup = {
+  readonly make: (path: string) => void;
+  readonly remove: (path: string) => void;
+};
+
+export function v2Driver(
+  layout: CgroupLayout & { v2: string },
+  parent: string,
+  own: TopCgroup,
+): CgroupDriver {
   const top = `${layout.v2}/${parent}`;
   const dir = (name: string) => `${top}/${name}`;
   const controllers = wanted.filter((controller) => layout.v2Controllers.has(controller));
@@ -38,7 +50,7 @@ export function v2Driver(layout: CgroupLayout & { v2: string }, parent: string):
   const prepareTop = (): void => {
     if (existsSync(`${top}/${KEEPERS}`)) return;
     writeCgroup(`${layout.v2}/cgroup.subtree_control`, enable);
-    makeCgroup(top);
+    own.make(top);
     writeCgroup(`${top}/cgroup.subtree_control`, enable);
     makeCgroup(`${top}/${KEEPERS}`);
     write(KEEPERS, v2Writes(keeperLimits));
@@ -57,8 +69,10 @@ export function v2Driver(layout: CgroupLayout & { v2: string }, parent: string):
   return {
     version: "v2",
     prepare: (name, limits: Limits, _devices, baseUid) => {
-      prepareTop();
-      makeCgroup(dir(name));
+      withTopLock(() => {
+        prepareTop();
+        makeCgroup(dir(name));
+      });
       boundTree(dir(name));
       write(name, v2Writes(limits));
       writeCgroup(`${dir(name)}/cgroup.subtree_control`, enable);
@@ -67,6 +81,7 @@ export function v2Driver(layout: CgroupLayout & { v2: string }, parent: string):
     },
     update: (name, limits) => write(name, v2Writes(limits)),
     remove: (name) => removeCgroup(dir(name)),
+    removeShared: () => withTopLock(() => removeEmptyTop(top, own.remove)),
     kill: (name) => killCgroup(dir(name)),
     path: (name) => `/${parent}/${name}`,
     guestRoot: (name) => `${dir(name)}/guest`,

@@ -1,6 +1,7 @@
 /** Driver btrfs: no way out of its limit, and nothing left of what lay in a volume. */
-import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
+import { afterEach, beforeAll, describe, expect, test } from "bun:test";
 import { closeSync, existsSync, fsyncSync, openSync, rmSync, statfsSync, writeSync } from "node:fs";
+import { testDirectory } from "../base/test-directory.ts";
 import { btrfsUuid, createSubvolume, snapshotSubvolume } from "../kernel/btrfs.ts";
 import { groupIds } from "../kernel/btrfs-quota.ts";
 import { mustRun } from "../kernel/run.ts";
@@ -8,7 +9,7 @@ import { btrfsDriver } from "./btrfs.ts";
 import { createPool, growPool, needPool, removePool } from "./pool.ts";
 import { poolFaults } from "./pool-faults.ts";
 import { poolRoot } from "./pool-record.ts";
-import { btrfsGap, temporaryRoot, useRoot } from "./testing.ts";
+import { btrfsGap, useRoot } from "./testing.ts";
 
 const MiB = 2 ** 20;
 /** node:fs does not name it; the same on x86_64 and arm64 but for the directory bit, which it holds too. */
@@ -16,7 +17,7 @@ const O_TMPFILE = 0o20200000;
 const gap = btrfsGap();
 
 describe.skipIf(gap !== undefined)(`driver btrfs${gap === undefined ? "" : ` SKIP: ${gap}`}`, () => {
-  const { root, drop } = temporaryRoot();
+  const root = testDirectory("storage", () => removePool("btrfs"));
   const limits = { bytes: 32 * MiB, inodes: undefined };
   const upper = (): string => `${poolRoot("btrfs")}/a/upper`;
   /** What the kernel lets be written to an open file, at most 64 MiB. */
@@ -43,10 +44,6 @@ describe.skipIf(gap !== undefined)(`driver btrfs${gap === undefined ? "" : ` SKI
   beforeAll(async () => {
     useRoot(root);
     await createPool({ driver: "btrfs", fileSystem: "btrfs", place: { kind: "file", bytes: 512 * MiB } });
-  });
-  afterAll(() => {
-    removePool("btrfs");
-    drop();
   });
   afterEach(async () => {
     for (const id of ["a", "b"]) await btrfsDriver.remove(id);

@@ -1,11 +1,12 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:test";
+import { beforeAll, beforeEach, describe, expect, test } from "bun:test";
 import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { templatesDir } from "../base/paths.ts";
+import { testDirectory } from "../base/test-directory.ts";
 import { publishTree } from "./build.ts";
 import { collectTemplates, unusedTemplates } from "./collect.ts";
 import { openStaging } from "./staging.ts";
 import { listTemplates, type Template } from "./templates.ts";
-import { isRoot, temporaryRoot, useRoot } from "./testing.ts";
+import { isRoot, useRoot } from "./testing.ts";
 
 const facts = { distribution: "test", release: "1", arch: "amd64", include: [], mirror: "" };
 const nobody = { inUse: () => [] };
@@ -22,10 +23,9 @@ async function make(name: string, text: string): Promise<Template> {
 }
 
 describe.skipIf(!isRoot)("collecting templates", () => {
-  const { root, drop } = temporaryRoot();
+  const root = testDirectory("storage");
   beforeAll(() => useRoot(root));
   beforeEach(() => rmSync(templatesDir(), { recursive: true, force: true }));
-  afterAll(drop);
 
   test("removes what has neither name nor container, and nothing else", async () => {
     const [unused, used, named] = [await make("a", "1"), await make("a", "2"), await make("a", "3")];

@@ -1,6 +1,7 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { beforeAll, describe, expect, test } from "bun:test";
 import { existsSync } from "node:fs";
 import { poolDir } from "../base/paths.ts";
+import { testDirectory } from "../base/test-directory.ts";
 import { btrfsDriver } from "./btrfs.ts";
 import { driverCases } from "./cases.ts";
 import { chooseDriver } from "./drivers.ts";
@@ -10,7 +11,7 @@ import { createPool } from "./pool.ts";
 import { projectDriver } from "./project.ts";
 import { parseProjects } from "./project-ids.ts";
 import { kernelQuotaFault } from "./quota-probe.ts";
-import { btrfsGap, isRoot, temporaryRoot, useRoot } from "./testing.ts";
+import { btrfsGap, isRoot, useRoot } from "./testing.ts";
 
 for (const driver of [imageDriver, plainDriver]) driverCases(driver);
 
@@ -37,9 +38,8 @@ if (disks.length === 0)
   test.skip("driver project SKIP: BERTH_TEST_POOLS names no scratch disk; the lab runs it", () => undefined);
 
 describe.skipIf(!isRoot)("without a pool", () => {
-  const { root, drop } = temporaryRoot();
+  const root = testDirectory("storage");
   beforeAll(() => useRoot(root));
-  afterAll(drop);
 
   test("nobody gets a volume without limits unasked", async () => {
     expect(await chooseDriver()).toBe("image");

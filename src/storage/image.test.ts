@@ -1,17 +1,18 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:test";
+import { beforeAll, beforeEach, describe, expect, test } from "bun:test";
 import { mkdirSync, readdirSync, statSync } from "node:fs";
 import { poolDir } from "../base/paths.ts";
+import { testDirectory } from "../base/test-directory.ts";
 import { runProgram } from "../kernel/run.ts";
 import { imageDriver } from "./image.ts";
 import { run } from "./program.ts";
-import { isRoot, temporaryRoot, useRoot } from "./testing.ts";
+import { isRoot, useRoot } from "./testing.ts";
 
 const MiB = 2 ** 20;
 const GiB = 2 ** 30;
 const limits = (bytes: number) => ({ bytes, inodes: undefined });
 
 describe.skipIf(!isRoot)("image", () => {
-  const { root, drop } = temporaryRoot();
+  const root = testDirectory("storage");
   const mountPoint = `${root}/mnt`;
   const image = (id: string) => `${poolDir()}/image/${id}.img`;
   /** Runs a shell script with the image on $m, in a mount namespace of its own: no other process inherits the mount. */
@@ -30,7 +31,6 @@ describe.skipIf(!isRoot)("image", () => {
     useRoot(root);
     mkdirSync(mountPoint);
   });
-  afterAll(drop);
   beforeEach(() => imageDriver.remove("a"));
 
   test("is sparse, has the size asked for, 10 GiB by default, and holds upper and work", async () => {

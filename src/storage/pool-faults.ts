@@ -1,13 +1,12 @@
 /** Looking for faults in a pool while it is in use. */
 import { closeSync, fsyncSync, openSync, rmSync, writeSync } from "node:fs";
 import { describeErrno, errnoOf } from "../base/errors.ts";
-import { listIfExists, readIfExists } from "../base/files.ts";
 import { btrfsUuid, subvolumeId } from "../kernel/btrfs.ts";
 import { groupIds } from "../kernel/btrfs-quota.ts";
-import { mountOf } from "../kernel/mountinfo.ts";
 import { projectOf } from "../kernel/quota.ts";
 import type { DriverName } from "./driver.ts";
 import { storageDriver } from "./drivers.ts";
+import { diskFaults } from "./pool-health.ts";
 import { type PoolRecord, poolRoot } from "./pool-record.ts";
 import { projectClaims, projectOwner } from "./project-ids.ts";
 import { quotaFault } from "./quota-probe.ts";
@@ -18,12 +17,25 @@ export async function poolFaults(
   owners: ReadonlyMap<string, string>,
 ): Promise<readonly string[]> {
   const root = poolRoot(driver);
-  const volumes = storageDriver(driver).volumes();
-  const there = new Set(volumes);
+  const faults = diskFaults(driver);
   const unwritable = writeFault(root);
+  if (unwritable !== undefined) return [...faults, unwritable, ...comparedIfReadable(driver, owners)];
+  const volumes = storageDriver(driver).volumes();
+  return [...faults, ...(await quotaFaults(driver, root, volumes)), ...compared(volumes, owners)];
+}
+
+/** What cannot be listed is said by the disk's own fault. */
+function comparedIfReadable(driver: DriverName, owners: ReadonlyMap<string, string>): readonly string[] {
+  try {
+    return compared(storageDriver(driver).volumes(), owners);
+  } catch {
+    return [];
+  }
+}
+
+function compared(volumes: readonly string[], owners: ReadonlyMap<string, string>): readonly string[] {
+  const there = new Set(volumes);
   return [
-    ...fileSystemFaults(root),
-    ...(unwritable === undefined ? await quotaFaults(driver, root, volumes) : [unwritable]),
     ...volumes.filter((id) => !owners.has(id)).map((id) => `the volume ${id} belongs to no container`),
     ...[...owners]
       .filter(([id]) => !there.has(id))
@@ -62,18 +74,6 @@ function writeFault(root: string): string | undefined {
   }
 }
 
-/** ext4 counts the errors that it met (admin-guide/ext4, errors_count), btrfs those of each device. */
-function fileSystemFaults(root: string): readonly string[] {
-  const mount = mountOf(root);
-  if (mount === undefined) return [];
-  const device = /^DEVNAME=(.*)$/m.exec(readIfExists(`/sys/dev/block/${mount.numbers}/uevent`) ?? "")?.[1];
-  const errors = Number(readIfExists(`/sys/fs/ext4/${device}/errors_count`) ?? 0);
-  return [
-    ...(errors > 0 ? [`/dev/${device} has met ${errors} errors; unmount it and run e2fsck`] : []),
-    ...(mount.readOnly ? ["the file system is read-only"] : []),
-  ];
-}
-
 async function projectFaults(root: string, volumes: readonly string[]): Promise<readonly string[]> {
   const fault = await quotaFault("project", root);
   if (fault !== undefined) return [`project quota does not hold: ${fault}`];
@@ -98,20 +98,9 @@ async function btrfsFaults(root: string, volumes: readonly string[]): Promise<re
   const fault = await quotaFault("btrfs", root);
   const groups = new Set(groupIds(uuid));
   return [
-    ...deviceErrors(uuid),
     ...(fault === undefined ? [] : [`simple quota does not hold: ${fault}`]),
     ...volumes
       .filter((id) => !groups.has(subvolumeId(`${root}/${id}`)))
       .map((id) => `the volume ${id} belongs to no quota group: no limit holds`),
   ];
 }
-
-/** Since the file system was made (btrfs-device(8), stats). */
-const deviceErrors = (uuid: string): readonly string[] =>
-  listIfExists(`/sys/fs/btrfs/${uuid}/devinfo`).flatMap((device) => {
-    const stats = readIfExists(`/sys/fs/btrfs/${uuid}/devinfo/${device}/error_stats`) ?? "";
-    const met = [...stats.matchAll(/^(\w+) ([1-9]\d*)$/gm)].map(([, kind, count]) => `${count} ${kind}`);
-    return met.length === 0
-      ? []
-      : [`device ${device} has met ${met.join(", ")}; btrfs scrub tells what is hurt`];
-  });

@@ -3,7 +3,7 @@
  * device or in a file is mounted, once for all guests, by the first command that needs it.
  */
 import { closeSync, existsSync, mkdirSync, openSync, statSync } from "node:fs";
-import { BerthError } from "../base/errors.ts";
+import { BerthError, errnoOf } from "../base/errors.ts";
 import { listIfExists, readIfExists } from "../base/files.ts";
 import { poolDir } from "../base/paths.ts";
 import { driverNames } from "../config/storage-drivers.ts";
@@ -69,10 +69,15 @@ export function poolRoot(driver: DriverName, pool: PoolRecord | undefined = read
   return pool.source.path;
 }
 
-/** Whether something is mounted at the pool's place. */
+/** Whether something is mounted at the pool's place, also what does not answer any more. */
 export function isMounted(driver: DriverName): boolean {
-  const there = statSync(mountPoint(driver), { throwIfNoEntry: false });
-  return there !== undefined && there.dev !== statSync(poolDir()).dev;
+  try {
+    const there = statSync(mountPoint(driver), { throwIfNoEntry: false });
+    return there !== undefined && there.dev !== statSync(poolDir()).dev;
+  } catch (error) {
+    if (errnoOf(error) === "EIO") return true;
+    throw error;
+  }
 }
 
 /** Mounts it unless it is; the caller holds the pool lock. The loop device goes with the mount. */

@@ -58,7 +58,9 @@ for (const { driver: name, fileSystem, gap } of pools)
       const remount = async (how: string) =>
         await mustRun(["mount", "-o", `remount,${how}`, poolRoot(name)], { package: "mount" });
       await remount("ro");
-      await expect(driver.create("b", limits)).rejects.toThrow(/read-only/i);
+      await expect(driver.create("b", limits)).rejects.toThrow(
+        new RegExp(`^the disk under pool ${name} fails \\(${root}.*read-only`),
+      );
       expect((await faults()).join()).toMatch(/read-only/);
       await remount("rw");
       expect(await faults()).toEqual([]);

@@ -1,5 +1,6 @@
-import { afterAll, describe, expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import { mkdirSync, writeFileSync } from "node:fs";
+import { testDirectory } from "../base/test-directory.ts";
 import { distributions } from "./distributions.ts";
 import {
   chooseArchive,
@@ -9,13 +10,11 @@ import {
   parseDeb822,
   parseOneLine,
 } from "./sources.ts";
-import { temporaryRoot } from "./testing.ts";
 
 const direct = { http: undefined, https: undefined };
 
 describe("apt sources", () => {
-  const { root, drop } = temporaryRoot();
-  afterAll(drop);
+  const root = testDirectory("storage");
 
   test("one-line entries", () => {
     const text =

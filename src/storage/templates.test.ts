@@ -1,7 +1,8 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:test";
+import { beforeAll, beforeEach, describe, expect, test } from "bun:test";
 import { existsSync, lstatSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { templatesDir } from "../base/paths.ts";
 import { silent } from "../base/progress.ts";
+import { testDirectory } from "../base/test-directory.ts";
 import { buildTemplate, publishTree } from "./build.ts";
 import { findBusybox, isStatic } from "./busybox.ts";
 import { openStaging, sweepBuilds } from "./staging.ts";
@@ -15,7 +16,7 @@ import {
   templateInfo,
   templateNames,
 } from "./templates.ts";
-import { isRoot, temporaryRoot, useRoot } from "./testing.ts";
+import { isRoot, useRoot } from "./testing.ts";
 
 const facts = { distribution: "test", release: "1", arch: "amd64", include: [], mirror: "" };
 const nobody = { inUse: () => [] };
@@ -32,10 +33,9 @@ async function make(name: string, text: string): Promise<Template> {
 }
 
 describe.skipIf(!isRoot)("templates", () => {
-  const { root, drop } = temporaryRoot();
+  const root = testDirectory("storage");
   beforeAll(() => useRoot(root));
   beforeEach(() => rmSync(templatesDir(), { recursive: true, force: true }));
-  afterAll(drop);
 
   test("are found by name, by digest and by its first digits", async () => {
     const made = await make("one", "1");

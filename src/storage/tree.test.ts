@@ -1,4 +1,4 @@
-import { afterAll, beforeEach, describe, expect, test } from "bun:test";
+import { beforeEach, describe, expect, test } from "bun:test";
 import {
   chmodSync,
   chownSync,
@@ -13,20 +13,21 @@ import {
   symlinkSync,
   writeFileSync,
 } from "node:fs";
+import { testDirectory } from "../base/test-directory.ts";
 import { runProgram } from "../kernel/run.ts";
 import { setXattr, xattrsOf } from "../kernel/xattr.ts";
 import { digestTree } from "./digest.ts";
 import { initKindOf } from "./init-kind.ts";
 import { polishTree } from "./polish.ts";
 import { stripTree } from "./strip.ts";
-import { isRoot, temporaryRoot } from "./testing.ts";
+import { isRoot } from "./testing.ts";
 import { list, makeDir, readText, remove, withTree, writeFile, writeLink } from "./tree.ts";
 
 const apt = { sourcesName: "debian", sources: "Types: deb\n", conf: "" };
 const status = "Package: systemd\nStatus: install ok installed\nVersion: 257.9-1\n";
 
 describe.skipIf(!isRoot)("trees", () => {
-  const { root: base, drop } = temporaryRoot();
+  const base = testDirectory("storage");
   const tree = `${base}/tree`;
   const outside = `${base}/outside`;
   beforeEach(() => {
@@ -34,7 +35,6 @@ describe.skipIf(!isRoot)("trees", () => {
     for (const dir of [tree, outside, `${tree}/etc`]) mkdirSync(dir, { recursive: true });
     writeFileSync(`${outside}/passwd`, "the host's");
   });
-  afterAll(drop);
 
   const digest = async () => (await digestTree(tree)).digest;
   const nod = (path: string, ...args: string[]) =>

@@ -7,6 +7,7 @@ import { resolve } from "node:path";
 import { sha256 } from "../../src/base/digest.ts";
 import { type Instance, instanceOf } from "../../src/base/paths.ts";
 import { removeBridge } from "../../src/network/bridge.ts";
+import { tableExists } from "../../src/network/nft.ts";
 import { cgroupLayout } from "../../src/resources/layout.ts";
 import { removeCgroup } from "../../src/resources/tree.ts";
 
@@ -90,12 +91,22 @@ export async function compileCrasher(target: string): Promise<void> {
   if (code !== 0) throw new Error(`cc: ${stderr}`);
 }
 
+/** Templates that are not a distribution as it comes. */
+const recipes: Readonly<Record<string, readonly string[]>> = {
+  workloads: [
+    ...["debian-13", "--name", "workloads", "--include"],
+    "postgresql,nginx-light,redis-server,nodejs,cron,libpam-systemd,dbus-user-session",
+  ],
+};
+
 /** Builds the templates that are not in the cache yet. */
 export async function needTemplates(...names: readonly string[]): Promise<void> {
   const env = { BERTH_ROOT: templateCache };
   for (const name of names) {
     if (existsSync(`${instanceOf(templateCache).lib}/templates/names/${name}`)) continue;
-    const { code, stderr } = await run([berthBinary, "template", "build", name], { env });
+    const { code, stderr } = await run([berthBinary, "template", "build", ...(recipes[name] ?? [name])], {
+      env,
+    });
     if (code !== 0) throw new Error(`template ${name} cannot be built:\n${stderr}`);
   }
 }
@@ -173,6 +184,17 @@ const cgroupTops = (at: Instance): string[] => {
 /** Processes in the cgroup where keepers live. */
 export function keepers(at: Instance): string[] {
   return [...new Set(cgroupTops(at).flatMap((top) => readLines(`${top}/_keepers/cgroup.procs`)))];
+}
+
+/** What all containers of the world share on the host, as far as it is there. */
+export function sharedParts(at: Instance): string[] {
+  return [
+    ...(existsSync(`/sys/class/net/${at.bridge}`) ? [`bridge ${at.bridge}`] : []),
+    ...(tableExists(at.nftTable) ? [`table ${at.nftTable}`] : []),
+    ...cgroupTops(at)
+      .filter((top) => existsSync(top))
+      .map((top) => `cgroup ${top}`),
+  ];
 }
 
 /** Everything of the world that should not be there once its containers are removed. */

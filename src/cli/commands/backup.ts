@@ -7,7 +7,8 @@ import { type BackupResult, backupContainer } from "../../container/backup.ts";
 import { backupFileName, removeOldBackups } from "../../container/backup-keep.ts";
 import { withContainer } from "../../container/container.ts";
 import { containerNames, resolveName } from "../../container/name.ts";
-import { type Compression, compressionOf, compressions } from "../../storage/archive/compress.ts";
+import { type Compression, compressions } from "../../storage/archive/compress.ts";
+import { compressionFor } from "../archive-file.ts";
 import { type CommandContext, defineCommand } from "../framework/command.ts";
 import { eachName } from "../framework/each-name.ts";
 import { visible } from "../framework/escape.ts";
@@ -60,7 +61,7 @@ export const command = defineCommand({
       what: "To another host",
     },
   ],
-  seeAlso: ["restore", "snapshot create"],
+  seeAlso: ["restore", "checkpoint", "snapshot create"],
   async run(context) {
     requireRoot();
     const { name, file } = context.arguments;
@@ -74,12 +75,7 @@ export const command = defineCommand({
         name === undefined ? "NAME and FILE are missing" : "FILE is missing",
         "name a file, - for stdout, or a directory with --to",
       );
-    const compression = compress ?? compressionOf(file) ?? (file === "-" ? "none" : undefined);
-    if (compression === undefined)
-      throw usage(
-        `${visible(file)} does not say how it is to be compressed`,
-        "end it with .tar.zst, .tar.gz, .tar.xz or .tar, or say --compress",
-      );
+    const compression = compressionFor(file, compress);
     const made = await make(resolveName(name), file, compression, choices, context);
     if (file === "-") return 0;
     context.out.result(data(made), () => (context.quiet ? undefined : line(resolveName(name), made)));

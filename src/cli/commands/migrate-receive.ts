@@ -1,5 +1,5 @@
 import { requireRoot } from "../../base/root.ts";
-import { openChannel, writingTo } from "../../migrate/channel.ts";
+import { openChannel, SILENCE_MS, unlessSilent, writingTo } from "../../migrate/channel.ts";
 import { serveSource } from "../../migrate/destination.ts";
 import { defineCommand } from "../framework/command.ts";
 
@@ -15,6 +15,6 @@ export const command = defineCommand({
   examples: [],
   async run() {
     requireRoot();
-    await serveSource(openChannel(Bun.stdin.stream(), writingTo(STDOUT)));
+    await serveSource(openChannel(unlessSilent(Bun.stdin.stream(), SILENCE_MS), writingTo(STDOUT)));
   },
 });

@@ -14,6 +14,11 @@ const columns: readonly Column<SnapshotView>[] = [
     align: "right",
     cell: ({ bytes }) => (bytes === undefined ? undefined : formatSize(bytes)),
   },
+  {
+    title: "memory",
+    align: "right",
+    cell: ({ snapshot }) => (snapshot.memory === null ? undefined : formatSize(snapshot.memory.bytes)),
+  },
   { title: "expires", cell: ({ snapshot }) => snapshot.expires ?? undefined },
   { title: "description", shrinks: true, cell: ({ snapshot }) => snapshot.description ?? undefined },
 ];
@@ -22,7 +27,7 @@ export const command = defineCommand({
   name: "snapshot ls",
   summary: "List snapshots",
   description:
-    "Oldest first. The size is what the snapshot's topmost layer takes; clones and the container itself may use the same layer.",
+    "Oldest first. The size is what the snapshot's topmost layer takes; clones and the container itself may use the same layer. Memory is what the processes take of one that kept them.",
   arguments: [{ name: "name", kind: "container", variadic: true, optional: true, summary: "Only of these" }],
   options: [],
   examples: [{ command: "berth snapshot ls web1", what: "The snapshots of web1" }],

@@ -2,6 +2,7 @@
 import { BerthError, exitCodes } from "../../base/errors.ts";
 import type { Progress } from "../../base/progress.ts";
 import { trace } from "../../base/trace.ts";
+import { onWarning } from "../../base/warning.ts";
 import { windowSize, writeAll } from "../../kernel/terminal.ts";
 import type { Command, CommandContext, CommandTable } from "./command.ts";
 import { catchInterrupt, type Interrupt } from "./interrupt.ts";
@@ -75,7 +76,9 @@ async function runCommand(command: Command, words: readonly string[]): Promise<n
   const running: Running = {};
   try {
     const parsed = parse(command, words);
-    const code = await command.run(contextOf(parsed, running));
+    const context = contextOf(parsed, running);
+    onWarning((text) => context.progress.emit({ type: "warning", text }));
+    const code = await command.run(context);
     trace("command done");
     running.renderer?.clear();
     // What was done when the signal came, or past the point of no return, is a success.

@@ -43,16 +43,16 @@ export const manifestSchema = v.object({
   address: v.nullable(v.pipe(v.string(), v.regex(/^\d{1,3}(\.\d{1,3}){3}\/\d{1,2}$/))),
   /** Version of the berth that made it. */
   berth: v.pipe(v.string(), v.maxLength(64)),
+  /** Whether the guest's processes come along. */
+  processes: v.optional(v.boolean(), false),
 });
 
 export type Manifest = v.InferOutput<typeof manifestSchema>;
 
 /** A manifest of this version. */
-export const newManifest = (facts: Omit<Manifest, "format" | "version">): Manifest => ({
-  format: FORMAT,
-  version: VERSION,
-  ...facts,
-});
+export const newManifest = (
+  facts: Omit<Manifest, "format" | "version" | "processes"> & Partial<Pick<Manifest, "processes">>,
+): Manifest => ({ format: FORMAT, version: VERSION, processes: false, ...facts });
 
 /** Fails with archive.refused, naming the field, when it is none that this berth can restore. */
 export function parseManifest(text: string, file: string): Manifest {

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { beforeAll, describe, expect, test } from "bun:test";
 import {
   chownSync,
   linkSync,
@@ -11,7 +11,8 @@ import {
 import fc from "fast-check";
 import { asBerthError } from "../../base/errors.ts";
 import { silent } from "../../base/progress.ts";
-import { isRoot, temporaryRoot } from "../testing.ts";
+import { testDirectory } from "../../base/test-directory.ts";
+import { isRoot } from "../testing.ts";
 import { type Manifest, newManifest, parseManifest } from "./backup-manifest.ts";
 import { backupPolicy } from "./backup-policy.ts";
 import { withBackup } from "./backup-reader.ts";
@@ -35,7 +36,7 @@ const manifest: Manifest = newManifest({
 });
 
 describe.skipIf(!isRoot)("a backup that somebody has changed", () => {
-  const { root, drop } = temporaryRoot();
+  const root = testDirectory("storage");
   const file = `${root}/b.tar`;
   let whole: Buffer;
   beforeAll(async () => {
@@ -55,7 +56,6 @@ describe.skipIf(!isRoot)("a backup that somebody has changed", () => {
     await writer.end();
     whole = Buffer.concat(parts);
   });
-  afterAll(drop);
 
   /** Reads and unpacks it below `into`; gives the error's code, or undefined. */
   async function restore(bytes: Uint8Array, into: string): Promise<string | undefined> {

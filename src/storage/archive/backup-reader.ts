@@ -11,7 +11,7 @@ import { unpackedStream } from "../import/unpacked-stream.ts";
 import { openStaging } from "../staging.ts";
 import { type Manifest, parseManifest } from "./backup-manifest.ts";
 import { sealCheck, sealName } from "./backup-seal.ts";
-import { configName, manifestName } from "./backup-writer.ts";
+import { configName, manifestName, processesName } from "./backup-writer.ts";
 import { refused } from "./damaged.ts";
 import type { Member } from "./member.ts";
 import { readTar } from "./tar-reader.ts";
@@ -20,6 +20,8 @@ export type Backup = {
   readonly manifest: Manifest;
   /** config.yaml as it was. */
   readonly config: string;
+  /** What is known of its processes, where they come along. */
+  readonly processes: string | undefined;
   /** Of all that it holds, 64 hex digits. */
   readonly sha256: string;
   /** The members of its trees, in order. Read to their end they have been compared with the hash again. */
@@ -53,7 +55,7 @@ export async function withBackup<T>(
         second.close();
       }
     }
-    return await work({ manifest, config: about.config, sha256: about.sha256, trees });
+    return await work({ ...about, manifest, trees });
   });
 }
 
@@ -104,7 +106,7 @@ async function survey(
   fd: number,
   file: string,
   progress: Progress,
-): Promise<{ readonly manifest: string; readonly config: string; readonly sha256: string }> {
+): Promise<Pick<Backup, "config" | "processes" | "sha256"> & { readonly manifest: string }> {
   const texts = new Map<string, string>();
   const reading = openReading(fd, file, progress, "checking it");
   let members = 0;
@@ -112,12 +114,12 @@ async function survey(
     for await (const member of reading.members) {
       members += 1;
       const name = member.name.toString("latin1");
-      if (name === manifestName || name === configName) texts.set(name, await textOf(member, file));
+      if (told.has(name)) texts.set(name, await textOf(member, file));
       else if (members >= FIRST_MEMBERS && !texts.has(manifestName)) throw notOurs(file);
     }
     const [manifest, config] = [texts.get(manifestName), texts.get(configName)];
     if (manifest === undefined || config === undefined) throw notOurs(file);
-    return { manifest, config, sha256: reading.verdict() };
+    return { manifest, config, processes: texts.get(processesName), sha256: reading.verdict() };
   } finally {
     reading.close();
   }
@@ -130,7 +132,8 @@ async function textOf(member: Member, file: string): Promise<string> {
   return bytes.toString("utf8");
 }
 
-const descriptions: ReadonlySet<string> = new Set(["metadata.yaml", manifestName, configName, sealName]);
+const told: ReadonlySet<string> = new Set([manifestName, configName, processesName]);
+const descriptions: ReadonlySet<string> = new Set(["metadata.yaml", sealName, ...told]);
 
 const isDescription = ({ name }: Member): boolean => descriptions.has(name.toString("latin1"));
 

@@ -10,10 +10,14 @@ import type { TreeEntry } from "./tree-entries.ts";
 
 export const manifestName = "berth/manifest.json";
 export const configName = "berth/config.yaml";
+/** What is known of the guest's processes, where they come along. */
+export const processesName = "berth/processes.json";
 
 /** Where a tree lies in the archive; layers from top to bottom. */
 export const rootPrefix = "rootfs/";
 export const upperPrefix = "upper/";
+/** CRIU's images. */
+export const processesPrefix = "processes/";
 export const layerPrefix = (index: number): string => `layers/${index}/`;
 
 export type BackupTree = {
@@ -34,6 +38,7 @@ export type Written = {
 };
 
 export type BackupWriter = {
+  readonly describeProcesses: (text: string) => Promise<void>;
   readonly tree: (tree: BackupTree) => Promise<void>;
   /** Ends the archive; gives its hash. */
   readonly end: () => Promise<{ readonly sha256: string } & Readonly<Written>>;
@@ -63,6 +68,7 @@ export async function startBackup(
   await text(configName, config);
   const written = nothingWritten();
   return {
+    describeProcesses: async (content) => await text(processesName, content),
     tree: async (tree) =>
       await writeGuestTree(tree, manifest.kind === "upper", sealed.write, written, options),
     end: async () => ({ sha256: await sealed.end(), ...written }),

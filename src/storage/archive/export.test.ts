@@ -1,15 +1,16 @@
-import { afterAll, beforeEach, describe, expect, test } from "bun:test";
+import { beforeEach, describe, expect, test } from "bun:test";
 import { chmodSync, chownSync, mkdirSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { silent } from "../../base/progress.ts";
+import { testDirectory } from "../../base/test-directory.ts";
 import { runProgram } from "../../kernel/run.ts";
 import { setXattr } from "../../kernel/xattr.ts";
 import { digestTree } from "../digest.ts";
 import type { Template } from "../templates.ts";
-import { isRoot, temporaryRoot } from "../testing.ts";
+import { isRoot } from "../testing.ts";
 import { exportTemplate } from "./export.ts";
 
 describe.skipIf(!isRoot)("exporting a tree", () => {
-  const { root: base, drop } = temporaryRoot();
+  const base = testDirectory("storage");
   const rootfs = `${base}/rootfs`;
   const file = `${base}/out.tar`;
   const template = { rootfs } as Template;
@@ -17,7 +18,6 @@ describe.skipIf(!isRoot)("exporting a tree", () => {
     rmSync(base, { recursive: true, force: true });
     mkdirSync(rootfs, { recursive: true });
   });
-  afterAll(drop);
 
   test("GNU tar makes the very same tree of it", async () => {
     const long = "d".repeat(90);

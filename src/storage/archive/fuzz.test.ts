@@ -2,18 +2,19 @@
  * Whatever an archive holds, reading and unpacking it ends, in a tree or in an error that says what is wrong, and
  * touches nothing outside. BERTH_FUZZ_SECONDS asks for a longer run.
  */
-import { afterAll, beforeAll, expect, test } from "bun:test";
+import { beforeAll, expect, test } from "bun:test";
 import { lstatSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import fc from "fast-check";
 import { asBerthError } from "../../base/errors.ts";
-import { isRoot, temporaryRoot } from "../testing.ts";
+import { testDirectory } from "../../base/test-directory.ts";
+import { isRoot } from "../testing.ts";
 import { BLOCK } from "./tar-header.ts";
 import { readTar } from "./tar-reader.ts";
 import { chunksOf, sealed, type TestMember, tarOf } from "./testing.ts";
 import { unpack } from "./unpack.ts";
 import { templatePolicy, type UnpackPolicy } from "./unpack-policy.ts";
 
-const { root, drop } = temporaryRoot();
+const root = testDirectory("storage");
 const outside = `${root}/outside`;
 const seconds = Number(process.env.BERTH_FUZZ_SECONDS ?? 0);
 const runs =
@@ -117,7 +118,6 @@ beforeAll(() => {
   mkdirSync(outside);
   writeFileSync(`${outside}/secret`, "the host's");
 });
-afterAll(drop);
 
 test.skipIf(!isRoot)(
   "hostile archives end in a tree or in an error, and touch nothing outside",

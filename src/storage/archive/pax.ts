@@ -8,6 +8,12 @@ import { BadHeader } from "./tar-header.ts";
 /** Keys as latin-1, so that no byte of theirs is lost. */
 export type PaxRecord = readonly [key: string, value: Buffer];
 
+/** What is said of a member: by records of its own, else by those of the global headers before it. */
+export type PaxRecords = {
+  readonly own: readonly PaxRecord[];
+  readonly globals: ReadonlyMap<string, Buffer>;
+};
+
 /** Throws BadHeader when the records do not fill the body exactly. */
 export function parsePax(body: Buffer): readonly PaxRecord[] {
   const records: PaxRecord[] = [];
@@ -26,13 +32,13 @@ export function parsePax(body: Buffer): readonly PaxRecord[] {
 }
 
 /** The last value of a key: POSIX has the last one count. An empty value takes the key back. */
-export function paxValue(records: readonly PaxRecord[], key: string): Buffer | undefined {
-  const value = records.findLast(([name]) => name === key)?.[1];
+export function paxValue({ own, globals }: PaxRecords, key: string): Buffer | undefined {
+  const value = own.findLast(([name]) => name === key)?.[1] ?? globals.get(key);
   return value === undefined || value.length === 0 ? undefined : value;
 }
 
 /** A whole number of a record, which must not be negative. */
-export function paxNumber(records: readonly PaxRecord[], key: string): number | undefined {
+export function paxNumber(records: PaxRecords, key: string): number | undefined {
   const value = paxValue(records, key)?.toString("latin1");
   if (value === undefined) return undefined;
   const result = Number(value);
@@ -44,7 +50,7 @@ export function paxNumber(records: readonly PaxRecord[], key: string): number | 
 export type Time = { readonly seconds: number; readonly nanoseconds: number };
 
 /** Seconds since 1970 with a fraction, which may be negative. */
-export function paxTime(records: readonly PaxRecord[], key: string): Time | undefined {
+export function paxTime(records: PaxRecords, key: string): Time | undefined {
   const value = paxValue(records, key)?.toString("latin1");
   if (value === undefined) return undefined;
   const [, minus, whole, fraction = ""] = /^(-?)(\d{1,15})(?:\.(\d*))?$/.exec(value) ?? [];
@@ -57,14 +63,23 @@ export function paxTime(records: readonly PaxRecord[], key: string): Time | unde
     : { seconds: -seconds - 1, nanoseconds: 1e9 - nanoseconds };
 }
 
+const STAR = "SCHILY.xattr.";
+const LIBARCHIVE = "LIBARCHIVE.xattr.";
+
+/** Whether a record is an extended attribute. */
+export const isXattr = (key: string): boolean => key.startsWith(STAR) || key.startsWith(LIBARCHIVE);
+
 /** Extended attributes as star and GNU tar write them (raw), and as libarchive does (base64, its names %-encoded). */
-export function paxXattrs(records: readonly PaxRecord[]): readonly Xattr[] {
+export function paxXattrs({ own }: PaxRecords): readonly Xattr[] {
   const found = new Map<string, Buffer>();
-  for (const [key, value] of records) {
-    if (key.startsWith("LIBARCHIVE.xattr."))
-      found.set(unescapePercent(key.slice(17)), Buffer.from(value.toString("latin1"), "base64"));
+  for (const [key, value] of own) {
+    if (key.startsWith(LIBARCHIVE))
+      found.set(
+        unescapePercent(key.slice(LIBARCHIVE.length)),
+        Buffer.from(value.toString("latin1"), "base64"),
+      );
   }
-  for (const [key, value] of records) if (key.startsWith("SCHILY.xattr.")) found.set(key.slice(13), value);
+  for (const [key, value] of own) if (key.startsWith(STAR)) found.set(key.slice(STAR.length), value);
   return [...found].map(([name, value]) => ({ name: Buffer.from(name, "latin1"), value }));
 }
 

@@ -2,7 +2,7 @@
 import type { ByteReader } from "./byte-reader.ts";
 import { damaged } from "./damaged.ts";
 import type { MemberType, Piece } from "./member.ts";
-import type { PaxRecord } from "./pax.ts";
+import type { PaxRecords } from "./pax.ts";
 import { BLOCK, type TarHeader } from "./tar-header.ts";
 import { checkSparse, type Extent, readOldSparse, readPaxSparse, type Sparse } from "./tar-sparse.ts";
 
@@ -20,7 +20,7 @@ export async function contentOf(
   type: MemberType,
   header: TarHeader,
   block: Buffer,
-  records: readonly PaxRecord[],
+  records: PaxRecords,
   stored: number,
   reader: ByteReader,
 ): Promise<Content> {

@@ -1,4 +1,4 @@
-import { afterAll, beforeEach, describe, expect, test } from "bun:test";
+import { beforeEach, describe, expect, test } from "bun:test";
 import {
   chmodSync,
   ftruncateSync,
@@ -11,11 +11,12 @@ import {
   writeFileSync,
   writeSync,
 } from "node:fs";
+import { testDirectory } from "../../base/test-directory.ts";
 import { runProgram } from "../../kernel/run.ts";
 import { setXattr } from "../../kernel/xattr.ts";
 import { digestTree } from "../digest.ts";
 import { stripTree } from "../strip.ts";
-import { isRoot, temporaryRoot } from "../testing.ts";
+import { isRoot } from "../testing.ts";
 import type { Member } from "./member.ts";
 import { readTar } from "./tar-reader.ts";
 import { chunksOf, sealed, type TestMember, tarOf } from "./testing.ts";
@@ -34,6 +35,8 @@ async function readAll(archive: Buffer, chunk?: number): Promise<readonly Read[]
   return found;
 }
 
+const globalHeader = (records: string): TestMember => ({ name: "g", type: "g", content: records });
+
 const one = async (member: TestMember): Promise<Read | undefined> => (await readAll(tarOf(member)))[0];
 
 describe("what a member says", () => {
@@ -50,6 +53,30 @@ describe("what a member says", () => {
       { type: "symlink", link: Buffer.from("../file") },
     ]);
     for (const size of [1, 511, 513]) expect(await readAll(archive, size)).toEqual(whole);
+  });
+
+  test("comes from global PAX headers where its own says nothing", async () => {
+    const read = await readAll(
+      tarOf(
+        globalHeader("12 uid=4711\n14 mtime=42.5\n"),
+        { name: "a" },
+        { name: "b", pax: { uid: "7" } },
+        globalHeader("9 uid=12\n"),
+        { name: "c" },
+        { name: "d", pax: { uid: "" }, uid: 9 },
+      ),
+    );
+    expect(read.map(({ uid }) => uid)).toEqual([4711, 7, 12, 9]);
+    expect(read.map(({ mtime }) => mtime)).toEqual(Array(4).fill({ seconds: 42, nanoseconds: 500_000_000 }));
+  });
+
+  test("costs the same however much global headers hold", async () => {
+    const body = Array.from({ length: 20_000 }, (_, index) => `18 c${String(index).padStart(8, "0")}=valu\n`);
+    const members = Array.from({ length: 3000 }, (_, index) => ({ name: `file${index}` }));
+    const archive = tarOf(globalHeader(body.join("")), ...members);
+    const since = performance.now();
+    expect(await readAll(archive, 1 << 20)).toHaveLength(3000);
+    expect(performance.now() - since).toBeLessThan(3000);
   });
 
   test("comes from PAX records where there are some", async () => {
@@ -132,6 +159,7 @@ describe("damage is told with byte and member", () => {
       "PAX header is malformed",
     ],
     ["a PAX header without end", tarOf({ name: "x", type: "x", size: 2 ** 32 }), "larger than 4 MiB"],
+    ["attributes for all", tarOf(globalHeader("23 SCHILY.xattr.user=a\n")), "attributes to every file"],
     ["a NUL in a name", tarOf({ name: "x", pax: { path: "a\0b" } }), "holds a NUL byte"],
     ["zeros without end", Buffer.concat([good, Buffer.alloc(65 << 20)]), "follow its end mark"],
     ["zeros in between", Buffer.concat([Buffer.alloc(512), good]), "a block of zeros"],
@@ -167,7 +195,7 @@ describe("damage is told with byte and member", () => {
 });
 
 describe.skipIf(!isRoot)("archives of GNU tar", () => {
-  const { root, drop } = temporaryRoot();
+  const root = testDirectory("storage");
   const tree = `${root}/tree`;
   const shell = async (line: string): Promise<void> => {
     const { code, stderr } = await runProgram(["sh", "-c", line], { package: "dash" });
@@ -177,7 +205,6 @@ describe.skipIf(!isRoot)("archives of GNU tar", () => {
     rmSync(root, { recursive: true, force: true });
     mkdirSync(`${tree}/dir`, { recursive: true });
   });
-  afterAll(drop);
 
   async function fill(v7: boolean, longNames: boolean): Promise<void> {
     writeFileSync(`${tree}/dir/file`, "content");

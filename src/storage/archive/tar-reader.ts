@@ -6,7 +6,16 @@
 import { type ByteReader, byteReader } from "./byte-reader.ts";
 import { damaged } from "./damaged.ts";
 import type { Member, MemberType } from "./member.ts";
-import { type PaxRecord, parsePax, paxNumber, paxTime, paxValue, paxXattrs } from "./pax.ts";
+import {
+  isXattr,
+  type PaxRecord,
+  type PaxRecords,
+  parsePax,
+  paxNumber,
+  paxTime,
+  paxValue,
+  paxXattrs,
+} from "./pax.ts";
 import { contentOf, openContent, padding } from "./tar-content.ts";
 import { BadHeader, BLOCK, isZero, parseHeader, type TarHeader } from "./tar-header.ts";
 
@@ -20,13 +29,16 @@ type Description = {
   longLink?: Buffer;
 };
 
+/** What global headers have said so far, and how many bytes that is. */
+type Globals = { readonly values: Map<string, Buffer>; size: number };
+
 /**
  * The members of the archive in `chunks`, each of which must stay as it is until the next one is asked for. Ends behind
  * the archive's end mark, having read the stream to its end. Fails with archive.damaged, naming byte and member.
  */
 export async function* readTar(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Member> {
   const reader = byteReader(chunks);
-  const globals = new Map<string, Buffer>();
+  const globals: Globals = { values: new Map(), size: 0 };
   try {
     for (;;) {
       const found = await nextMember(reader, globals);
@@ -51,7 +63,7 @@ async function drain(reader: ByteReader): Promise<void> {
 type Found = { readonly member: Member; readonly finish: () => Promise<void> };
 
 /** Reads headers up to the next member's own. */
-async function nextMember(reader: ByteReader, globals: Map<string, Buffer>): Promise<Found | undefined> {
+async function nextMember(reader: ByteReader, globals: Globals): Promise<Found | undefined> {
   const description: Description = { pax: [] };
   let name: Buffer | undefined;
   for (;;) {
@@ -83,7 +95,7 @@ async function endMark(reader: ByteReader): Promise<undefined> {
 async function describes(
   header: TarHeader,
   description: Description,
-  globals: Map<string, Buffer>,
+  globals: Globals,
   reader: ByteReader,
 ): Promise<boolean> {
   switch (header.type) {
@@ -117,11 +129,15 @@ async function readBody(header: TarHeader, reader: ByteReader): Promise<Buffer> 
   return body;
 }
 
-function takeGlobals(globals: Map<string, Buffer>, records: readonly PaxRecord[]): void {
-  for (const [key, value] of records) globals.set(key, value);
-  let size = 0;
-  for (const [key, value] of globals) size += key.length + value.length;
-  if (size > LARGEST_HEADER) throw new BadHeader("its global PAX headers are larger than 4 MiB");
+/** Keeps values of their own: a short one would hold the whole header. What many members share costs each of them nothing. */
+function takeGlobals(globals: Globals, records: readonly PaxRecord[]): void {
+  for (const [key, value] of records) {
+    if (isXattr(key)) throw new BadHeader("a global PAX header gives attributes to every file");
+    const former = globals.values.get(key);
+    globals.size += value.length - (former?.length ?? -key.length);
+    globals.values.set(key, Buffer.from(value));
+  }
+  if (globals.size > LARGEST_HEADER) throw new BadHeader("its global PAX headers are larger than 4 MiB");
 }
 
 const untilNul = (body: Buffer): Buffer => {
@@ -148,10 +164,10 @@ type Header = { readonly header: TarHeader; readonly block: Buffer; readonly off
 async function memberOf(
   { header, block, offset }: Header,
   description: Description,
-  globals: ReadonlyMap<string, Buffer>,
+  globals: Globals,
   reader: ByteReader,
 ): Promise<Found> {
-  const records = [...globals, ...description.pax];
+  const records: PaxRecords = { own: description.pax, globals: globals.values };
   const name =
     paxValue(records, "GNU.sparse.name") ?? paxValue(records, "path") ?? description.longName ?? header.name;
   const link = paxValue(records, "linkpath") ?? description.longLink ?? header.link;
@@ -191,7 +207,7 @@ function typeOf(header: TarHeader, name: Buffer): MemberType {
   return type === "file" && name.at(-1) === 0x2f && header.size === 0 ? "directory" : type;
 }
 
-function aclsOf(records: readonly PaxRecord[]): Member["acls"] {
+function aclsOf(records: PaxRecords): Member["acls"] {
   const access = paxValue(records, "SCHILY.acl.access")?.toString("latin1");
   const inherited = paxValue(records, "SCHILY.acl.default")?.toString("latin1");
   return {

@@ -3,7 +3,7 @@
  * Each gives a map: which parts of the file the archive holds, in order; the rest is holes.
  */
 import type { ByteReader } from "./byte-reader.ts";
-import { type PaxRecord, paxNumber, paxValue } from "./pax.ts";
+import { type PaxRecords, paxNumber, paxValue } from "./pax.ts";
 import { BadHeader, BLOCK, number } from "./tar-header.ts";
 
 export type Extent = { readonly offset: number; readonly length: number };
@@ -36,10 +36,7 @@ export async function readOldSparse(header: Buffer, reader: ByteReader): Promise
 }
 
 /** The map that PAX records tell: undefined when the file is not sparse. Format 1.0 has it before the data. */
-export async function readPaxSparse(
-  records: readonly PaxRecord[],
-  reader: ByteReader,
-): Promise<Sparse | undefined> {
+export async function readPaxSparse(records: PaxRecords, reader: ByteReader): Promise<Sparse | undefined> {
   const major = paxNumber(records, "GNU.sparse.major");
   if (major !== undefined) {
     if (major !== 1 || paxNumber(records, "GNU.sparse.minor") !== 0)
@@ -54,8 +51,8 @@ export async function readPaxSparse(
 }
 
 /** Format 0.0: offset and numbytes as records of their own, as often as there are parts. */
-function repeated(records: readonly PaxRecord[]): readonly string[] {
-  return records
+function repeated({ own }: PaxRecords): readonly string[] {
+  return own
     .filter(([key]) => key === "GNU.sparse.offset" || key === "GNU.sparse.numbytes")
     .map(([, value]) => value.toString("latin1"));
 }

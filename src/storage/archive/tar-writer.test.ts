@@ -1,4 +1,4 @@
-import { afterAll, beforeEach, describe, expect, test } from "bun:test";
+import { beforeEach, describe, expect, test } from "bun:test";
 import {
   chownSync,
   closeSync,
@@ -13,11 +13,12 @@ import {
   writeFileSync,
   writeSync,
 } from "node:fs";
+import { testDirectory } from "../../base/test-directory.ts";
 import { makeNode, setTime } from "../../kernel/inode.ts";
 import { runProgram } from "../../kernel/run.ts";
 import { setXattr, xattrsOf } from "../../kernel/xattr.ts";
 import { digestTree } from "../digest.ts";
-import { isRoot, temporaryRoot } from "../testing.ts";
+import { isRoot } from "../testing.ts";
 import { backupPolicy } from "./backup-policy.ts";
 import { splitTrees } from "./backup-trees.ts";
 import { mapXattr, toGuest } from "./guest-attributes.ts";
@@ -31,14 +32,13 @@ const base = 300_000;
 const noLimits = { size: Infinity, space: Infinity, entries: Infinity };
 
 describe.skipIf(!isRoot)("a guest's tree in a tar", () => {
-  const { root, drop } = temporaryRoot();
+  const root = testDirectory("storage");
   const source = `${root}/source`;
   const target = `${root}/target`;
   beforeEach(() => {
     rmSync(root, { recursive: true, force: true });
     for (const dir of [root, source, target]) mkdirSync(dir);
   });
-  afterAll(drop);
 
   const archive = async (rules: Pick<TreeRules, "owner" | "xattr">): Promise<Buffer> => {
     const parts: Buffer[] = [];

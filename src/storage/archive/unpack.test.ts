@@ -2,7 +2,7 @@
  * What a hostile archive can try, each against a directory beside the one that is filled. The names of CVEs say where
  * the idea comes from: Incus and LXD unpacked images by programs that follow links.
  */
-import { afterAll, beforeEach, describe, expect, test } from "bun:test";
+import { beforeEach, describe, expect, test } from "bun:test";
 import {
   existsSync,
   lstatSync,
@@ -14,14 +14,15 @@ import {
   statSync,
   writeFileSync,
 } from "node:fs";
+import { testDirectory } from "../../base/test-directory.ts";
 import { xattrsOf } from "../../kernel/xattr.ts";
-import { isRoot, temporaryRoot } from "../testing.ts";
+import { isRoot } from "../testing.ts";
 import { readTar } from "./tar-reader.ts";
 import { chunksOf, type TestMember, tarOf } from "./testing.ts";
 import { type Unpacked, unpack } from "./unpack.ts";
 import { templatePolicy, type UnpackPolicy } from "./unpack-policy.ts";
 
-const { root, drop } = temporaryRoot();
+const root = testDirectory("storage");
 const tree = `${root}/tree`;
 const outside = `${root}/outside`;
 const limits = { size: 1 << 20, space: 1 << 24, entries: 100 };
@@ -31,7 +32,6 @@ beforeEach(() => {
   for (const dir of [tree, outside]) mkdirSync(dir, { recursive: true });
   writeFileSync(`${outside}/secret`, "the host's");
 });
-afterAll(drop);
 
 async function put(
   members: readonly TestMember[],

@@ -1,8 +1,9 @@
-import { afterAll, beforeEach, describe, expect, test } from "bun:test";
+import { beforeEach, describe, expect, test } from "bun:test";
 import { mkdirSync, openSync, readFileSync, rmSync, symlinkSync, truncateSync, writeFileSync } from "node:fs";
+import { testDirectory } from "../../base/test-directory.ts";
 import { readTar } from "../archive/tar-reader.ts";
 import { chunksOf, tarOf } from "../archive/testing.ts";
-import { isRoot, temporaryRoot } from "../testing.ts";
+import { isRoot } from "../testing.ts";
 import { withTree } from "../tree.ts";
 import { confined, confinedEnv } from "./confined.ts";
 import { architectureOf, releaseOf } from "./facts.ts";
@@ -12,14 +13,13 @@ import { findLayout } from "./layout.ts";
 import { packingOf } from "./packing.ts";
 import { polishImported } from "./polish-import.ts";
 
-const { root, drop } = temporaryRoot();
+const root = testDirectory("storage");
 const tree = `${root}/tree`;
 const outside = `${root}/outside`;
 beforeEach(() => {
   rmSync(root, { recursive: true, force: true });
   for (const dir of [tree, outside]) mkdirSync(dir, { recursive: true });
 });
-afterAll(drop);
 
 const put = (path: string, content: string | Uint8Array = ""): void => {
   mkdirSync(`${tree}/${path}`.replace(/\/[^/]*$/, ""), { recursive: true });
