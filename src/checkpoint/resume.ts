@@ -4,6 +4,7 @@ import { BerthError } from "../base/errors.ts";
 import { makeDirs, writeAtomic } from "../base/files.ts";
 import { containerPaths, failedRestoreLog, instance } from "../base/paths.ts";
 import type { Progress } from "../base/progress.ts";
+import { trace } from "../base/trace.ts";
 import { confineByApparmor } from "../container/apparmor.ts";
 import type { LockedContainer } from "../container/container.ts";
 import { appendEvent } from "../container/events.ts";
@@ -30,6 +31,9 @@ import { restoreRequest } from "./request.ts";
 import { logLevel } from "./suspend.ts";
 
 export type ResumeResult = { readonly pid: number; readonly processes: number };
+
+/** How long it is watched before its images are given up. */
+const WATCH_MS = 200;
 
 /** Resumes it. On a failure it stays suspended; throws container.not-suspended, checkpoint.failed. */
 export async function resumeContainer(container: LockedContainer, progress: Progress): Promise<ResumeResult> {
@@ -66,21 +70,26 @@ export const hinting = (error: unknown, hint: string): unknown =>
       )
     : error;
 
+export type Return = {
+  /** Whether its link is up; else nobody hears it. */
+  readonly connected: boolean;
+  /** Milliseconds for which it must have lived; WATCH_MS when absent. */
+  readonly watch?: number;
+};
+
 /**
- * Brings a guest back from its images and looks at its health; when this fails the images are as they were. Not
- * `connected`, its link to the bridge is down: nobody hears it. The caller has declared an intent.
+ * Brings a guest back from its images and looks at its health; when this fails the images are as they were. The caller
+ * has declared an intent.
  */
-export async function bringBack(
-  container: LockedContainer,
-  { connected }: { readonly connected: boolean },
-): Promise<ResumeResult> {
+export async function bringBack(container: LockedContainer, how: Return): Promise<ResumeResult> {
   const { name, config } = container;
   const record = loadRecord(name);
   const criu = await needCriu();
   refuseMounted(container);
   if (config.network.mode !== "none") await ensureBridge(subnetOf(hostConfig()));
   releaseRuntime(name);
-  const pid = await restore(container, record, criu, connected);
+  trace("ready to bring it back");
+  const pid = await restore(container, record, criu, how);
   return { pid, processes: record.processes };
 }
 
@@ -88,7 +97,7 @@ async function restore(
   container: LockedContainer,
   record: CheckpointRecord,
   criu: Criu,
-  connected: boolean,
+  { connected, watch = WATCH_MS }: Return,
 ): Promise<number> {
   const { name, config, state, lock } = container;
   const { run, attach, restoreLog } = containerPaths(name);
@@ -104,10 +113,14 @@ async function restore(
     const timers = fixTimers(readFileSync(`${images}/files.img.dumped`), record.dumped, Date.now());
     writeAtomic(`${images}/files.img`, timers, readable);
     const start = connected ? made.start : withoutBridge(made.start);
+    trace("cgroups and images made ready");
     const pid = await launchKeeper(name, "restore", restorePlan(container, start, record, criu), lock);
     const guest = cgroups().guestRoot(name);
+    trace("its processes are back");
     if (guest !== undefined) ownTree(guest, record.cgroups);
-    await checkHealth(container, pid);
+    trace("cgroups owned");
+    await checkHealth(container, pid, watch);
+    trace("it is in good health");
     keepLog(images, "restore.log", restoreLog);
     return pid;
   } catch (error) {

@@ -15,6 +15,7 @@ import { BerthError } from "../base/errors.ts";
 import { syncDir, writeAtomic } from "../base/files.ts";
 import { containerPaths } from "../base/paths.ts";
 import type { Progress } from "../base/progress.ts";
+import { trace } from "../base/trace.ts";
 import { type LockedContainer, mustRun } from "../container/container.ts";
 import { appendEvent } from "../container/events.ts";
 import { clearIntent, declareIntent } from "../container/intent.ts";
@@ -89,8 +90,10 @@ export async function mustBeWritable(container: LockedContainer, sessions: Sessi
 export type Writing = {
   /** Whether the images are to outlast a power cut. */
   readonly lasting: boolean;
-  /** Runs while the guest stands still and all is in its images; when it throws the guest goes on. */
-  readonly held: (record: CheckpointRecord) => void | Promise<void>;
+  /** Told when the guest is about to stand still and its images are written. */
+  readonly begun?: () => void;
+  /** Runs while the guest stands still, since then (performance.now()), and all is in its images; when it throws the guest goes on. */
+  readonly held: (record: CheckpointRecord, since: number) => void | Promise<void>;
 };
 
 /**
@@ -172,7 +175,7 @@ async function dumpOnce(
   container: LockedContainer,
   status: InitRecord,
   criu: Criu,
-  { lasting, held }: Writing,
+  { lasting, begun, held }: Writing,
   { checkpoint, discard, leaveRunning }: Place,
 ): Promise<SuspendResult> {
   const { name, state, lock } = container;
@@ -192,7 +195,11 @@ async function dumpOnce(
     leaveRunning,
   });
   const notify = async (point: string): Promise<void> => {
-    if (point === "network-lock") frozenAt = Date.now();
+    trace(`criu: ${point}`);
+    if (point === "pre-dump") {
+      frozenAt = performance.now();
+      begun?.();
+    }
     if (point !== "post-dump") return;
     const guest = cgroups().guestRoot(name);
     editImages(images);
@@ -206,10 +213,10 @@ async function dumpOnce(
       processes,
       cgroups: guest === undefined ? [] : saveTree(guest),
     };
-    saveRecordIn(checkpoint, record);
+    saveRecordIn(checkpoint, record, lasting);
     const bytes = lasting ? makeLasting(checkpoint) : sizeOf(images);
-    await held(record);
-    result = { bytes, processes, frozen: frozenAt === 0 ? 0 : Date.now() - frozenAt };
+    await held(record, frozenAt);
+    result = { bytes, processes, frozen: Math.round(performance.now() - frozenAt) };
   };
   const verdict = await askCriu(criuWords(criu, state.baseUid), request, lock, notify).catch(
     (error: unknown) => {

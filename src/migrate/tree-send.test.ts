@@ -59,6 +59,7 @@ function lineInto(target: string): SourceLine {
     },
     isCut: () => false,
     sent: () => 0,
+    limit: () => {},
     [Symbol.asyncDispose]: async () => {},
   };
 }
