@@ -10,7 +10,8 @@ buildProgram();
 function buildNative() {
   // make knows by itself what is up to date.
   must("make", ["-C", "native", "--no-print-directory", "--silent"]);
-  for (const name of ["berth", "berth-launch", "berth-seccomp", "berth-tree", "berth-audit", "berth-criu.so"])
+  const programs = ["berth", "berth-launch", "berth-seccomp", "berth-tree", "berth-audit"];
+  for (const name of [...programs, "berth-criu.so", "criu-tools/tar"])
     if (!existsSync(join(dist, name))) fail(`native/Makefile did not make dist/${name}`);
 }
 

@@ -17,7 +17,15 @@ import { bun, dist, fail, must, root, say } from "./project.mjs";
 
 const words = process.argv.slice(2);
 /** What lies in libexec: nobody calls it by hand. */
-const programs = ["berth-cli", "berth-launch", "berth-seccomp", "berth-tree", "berth-audit", "berth-criu.so"];
+const programs = [
+  "berth-cli",
+  "berth-launch",
+  "berth-seccomp",
+  "berth-tree",
+  "berth-audit",
+  "berth-criu.so",
+  "criu-tools/tar",
+];
 const prefixAt = words.indexOf("--prefix");
 const prefix = resolve(
   prefixAt < 0 ? "/usr/local" : (words[prefixAt + 1] ?? fail("--prefix needs a directory")),
@@ -95,7 +103,8 @@ function uninstall() {
     rmSync(path, { force: true });
   const libexec = join(prefix, "libexec/berth");
   for (const name of programs) rmSync(join(libexec, name), { force: true });
-  if (existsSync(libexec) && readdirSync(libexec).length === 0) rmdirSync(libexec);
+  for (const dir of [join(libexec, "criu-tools"), libexec])
+    if (existsSync(dir) && readdirSync(dir).length === 0) rmdirSync(dir);
   removePages();
   say(`removed berth from ${prefix}; containers and settings are left as they are`);
 }

@@ -1,54 +1,24 @@
 /** Live migration between two hosts, which here are two network namespaces on one LAN: a connection does not notice. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { chmodSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { resolve } from "node:path";
+import { readFileSync, writeFileSync } from "node:fs";
 import { findCriu } from "../src/checkpoint/program.ts";
 import { randomFrom } from "./support/soak.ts";
-import { berthBinary, type Info, newWorldBy, run, until, type World } from "./support/world.ts";
+import { type TwoHosts, twoHosts } from "./support/two-hosts.ts";
+import { berthBinary, type Info, run, until, type World } from "./support/world.ts";
 
 const criu = await findCriu();
 const why = "fault" in criu ? `SKIP: ${criu.fault}: ` : "";
 const checked = test.skipIf(why !== "");
 
-const SUBNET = "10.251.7";
-const inNetns = resolve(import.meta.dir, "support/in-netns.sh");
-const netnsOf = (side: "a" | "b" | "lan"): string => `t-live-${side}-${process.pid}`;
-
+let hosts: TwoHosts;
 let a: World;
 let b: World;
 
-const ip = async (...words: readonly string[]): Promise<void> => {
-  const { code, stderr } = await run(["ip", ...words]);
-  if (code !== 0) throw new Error(`ip ${words.join(" ")}: ${stderr}`);
-};
-
-/** A host on the LAN: berth's bridge is there already, and has a link to it. */
-async function host(side: "a" | "b"): Promise<World> {
-  const netns = netnsOf(side);
-  await ip("netns", "add", netns);
-  const world = await newWorldBy([inNetns, netns], "debian-13");
-  const { bridge, etc } = world.at;
-  mkdirSync(etc, { recursive: true });
-  writeFileSync(`${etc}/berth.yaml`, `network: {subnet: ${SUBNET}.0/24}\n`);
-  await ip("-n", netns, "link", "set", "lo", "up");
-  await ip("-n", netns, "link", "add", bridge, "type", "bridge");
-  await ip("-n", netns, "addr", "add", `${SUBNET}.1/24`, "dev", bridge);
-  await ip("-n", netns, "link", "set", bridge, "up");
-  await ip("-n", netns, "link", "add", "up0", "type", "veth", "peer", "name", side, "netns", netnsOf("lan"));
-  await ip("-n", netns, "link", "set", "dev", "up0", "master", bridge, "up");
-  await ip("-n", netnsOf("lan"), "link", "set", "dev", side, "master", "lan", "up");
-  return world;
-}
-
 beforeAll(async () => {
   if (why !== "") return;
-  const lan = netnsOf("lan");
-  await ip("netns", "add", lan);
-  await ip("-n", lan, "link", "add", "lan", "type", "bridge");
-  await ip("-n", lan, "addr", "add", `${SUBNET}.200/24`, "dev", "lan");
-  await ip("-n", lan, "link", "set", "lan", "up");
-  a = await host("a");
-  b = await host("b");
+  hosts = await twoHosts("live", "debian-13");
+  a = hosts.a.world;
+  b = hosts.b.world;
   await a.ok("create", "web1", "-t", "debian-13", "--start");
   await a.booted("web1");
   await a.sh(
@@ -58,9 +28,7 @@ beforeAll(async () => {
 }, 60_000);
 afterAll(async () => {
   if (why !== "") return;
-  await a.end();
-  await b.end();
-  for (const side of ["a", "b", "lan"] as const) await run(["ip", "netns", "del", netnsOf(side)]);
+  await hosts.end();
 }, 30_000);
 
 /** Sends a count to whoever connects. */
@@ -72,7 +40,7 @@ const follower = `$| = 1; $s = IO::Socket::INET->new(PeerAddr => shift, PeerPort
 for ($n = 0; <$s>; print "$n\\n") { chomp; $_ == $n++ or last } print "fault\\n"`;
 
 async function follow(address: string) {
-  const child = Bun.spawn([inNetns, netnsOf("lan"), "perl", "-MIO::Socket::INET", "-e", follower, address], {
+  const child = Bun.spawn([...hosts.onLan, "perl", "-MIO::Socket::INET", "-e", follower, address], {
     stdout: "pipe",
     stderr: "inherit",
   });
@@ -93,25 +61,16 @@ async function follow(address: string) {
   return { goesOn, end };
 }
 
-/** How the other side is reached; its pid is noted. */
-function wayTo(world: World, side: "a" | "b"): string {
-  const file = `${world.root}/rsh`;
-  const berth = `exec env BERTH_ROOT=${world.root} ${inNetns} ${netnsOf(side)} ${berthBinary} "$@"`;
-  writeFileSync(file, `#!/bin/sh\necho $$ > ${world.root}/receiver\n${berth}\n`);
-  chmodSync(file, 0o755);
-  return file;
-}
-
 const info = async (world: World): Promise<Info> => await world.json<Info>("info", "web1");
 const names = async (world: World): Promise<string> => await world.ok("ls", "--names");
 
 checked(
   `${why}a bridge of a smaller MTU there is told before anything moves`,
   async () => {
-    const setMtu = async (mtu: string) =>
-      await ip("-n", netnsOf("b"), "link", "set", b.at.bridge, "mtu", mtu);
+    const setMtu = async (mtu: string): Promise<void> =>
+      void (await run([...hosts.b.within, "ip", "link", "set", b.at.bridge, "mtu", mtu]));
     await setMtu("1400");
-    const { code, stderr } = await a.berth("migrate", "web1", "hostb", "--rsh", wayTo(b, "b"), "--dry-run");
+    const { code, stderr } = await a.berth("migrate", "web1", "hostb", "--rsh", hosts.b.way, "--dry-run");
     await setMtu("1500");
     expect(code).toBe(5);
     expect(stderr).toContain("hostb: the MTU of that host's bridge is 1400, here it is 1500");
@@ -127,13 +86,13 @@ checked(
     const stream = await follow(address);
     await stream.goesOn();
     const boot = await a.sh("web1", "cat /proc/sys/kernel/random/boot_id; systemctl show -P MainPID counter");
-    await a.ok("migrate", "web1", "hostb", "--rsh", wayTo(b, "b"));
+    await a.ok("migrate", "web1", "hostb", "--rsh", hosts.b.way);
     await stream.goesOn();
     expect([await names(a), await names(b)]).toEqual(["", "web1"]);
     expect(await b.sh("web1", "cat /proc/sys/kernel/random/boot_id; systemctl show -P MainPID counter")).toBe(
       boot,
     );
-    await b.ok("migrate", "web1", "hosta", "--rsh", wayTo(a, "a"));
+    await b.ok("migrate", "web1", "hosta", "--rsh", hosts.a.way);
     await stream.goesOn();
     expect([await names(a), await names(b)]).toEqual(["web1", ""]);
     expect(await a.sh("web1", "systemctl is-system-running")).toBe("running");
@@ -149,7 +108,7 @@ checked(
     const stream = await follow(address);
     await stream.goesOn();
     const going = Bun.spawn(
-      [inNetns, netnsOf("a"), berthBinary, "migrate", "web1", "hostb", "--rsh", wayTo(b, "b")],
+      [...hosts.a.within, berthBinary, "migrate", "web1", "hostb", "--rsh", hosts.b.way],
       { env: a.env, stdout: "ignore", stderr: "pipe" },
     );
     let said = "";
@@ -168,6 +127,24 @@ checked(
   60_000,
 );
 
+checked(
+  `${why}a guest that would stand still for longer than it may goes on here`,
+  async () => {
+    const { address, pid } = await info(a);
+    const stream = await follow(address);
+    await stream.goesOn();
+    const { code, stderr } = await a.berth(
+      ...["migrate", "web1", "hostb", "--rsh", hosts.b.way, "--timeout", "100ms"],
+    );
+    expect([code, stderr]).toEqual([1, expect.stringContaining("longer than 0.1 s, and goes on here")]);
+    await stream.goesOn();
+    expect(await info(a)).toMatchObject({ state: "running", pid });
+    expect(await names(b)).toBe("");
+    await stream.end();
+  },
+  60_000,
+);
+
 /** Rounds of the next test; more of them are a soak. */
 const kills = Number(process.env.BERTH_LIVE_KILLS ?? 2);
 const seed = Number(process.env.BERTH_LIVE_SEED ?? Date.now() % 1e6);
@@ -179,7 +156,7 @@ async function brokenOff(random: (below: number) => number, longest: number): Pr
   const after = random(longest);
   writeFileSync(`${b.root}/receiver`, "");
   const going = Bun.spawn(
-    [inNetns, netnsOf("a"), berthBinary, "migrate", "web1", "hostb", "--rsh", wayTo(b, "b")],
+    [...hosts.a.within, berthBinary, "migrate", "web1", "hostb", "--rsh", hosts.b.way],
     { env: a.env, stdio: ["ignore", "ignore", "ignore"] },
   );
   await Promise.race([going.exited, Bun.sleep(after)]);
@@ -223,16 +200,16 @@ checked(
     const pid = "systemctl show -P MainPID counter";
     const before = await a.sh("web1", pid);
     const started = performance.now();
-    await a.ok("migrate", "web1", "hostb", "--rsh", wayTo(b, "b"));
+    await a.ok("migrate", "web1", "hostb", "--rsh", hosts.b.way);
     const longest = Math.round((performance.now() - started) * 1.1);
-    await b.ok("migrate", "web1", "hosta", "--rsh", wayTo(a, "a"));
+    await b.ok("migrate", "web1", "hosta", "--rsh", hosts.a.way);
     for (let round = 0; round < kills; round++) {
       const history = `round ${round} of seed ${seed}: ${await brokenOff(random, longest)}`;
       if (process.env.BERTH_LIVE_KILLS !== undefined) process.stderr.write(`${history}\n`);
       const world = await settled(history);
       await stream.goesOn();
       expect({ history, pid: await world.sh("web1", pid) }).toEqual({ history, pid: before });
-      if (world === b) await b.ok("migrate", "web1", "hosta", "--rsh", wayTo(a, "a"));
+      if (world === b) await b.ok("migrate", "web1", "hosta", "--rsh", hosts.a.way);
     }
     await stream.end();
   },

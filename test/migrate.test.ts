@@ -117,6 +117,33 @@ test("layers of snapshots come along, snapshots do not; a kept container stays, 
   expect(back.stderr).toContain("it is there already, as web1");
 }, 30_000);
 
+test("a host is evacuated at once or, when one cannot move, not at all", async () => {
+  for (const name of ["web1", "web2", "web3"]) await create(name);
+  await a.ok("start", "web1");
+  await a.sh("web1", "echo kept > /srv/file");
+  await a.ok("snapshot", "create", "web3", "s1");
+  const evacuate = (...words: readonly string[]): Promise<Result> =>
+    a.berth("evacuate", "--to", "hostb", "--rsh", wayTo(b), "--offline", ...words);
+  const refused = await evacuate("--all");
+  expect(refused).toMatchObject({ code: 5, stdout: "" });
+  expect(refused.stderr).toContain("1 of 3 cannot move to hostb: web3; none was moved");
+  expect(refused.stderr).toContain("has snapshots, which do not move: s1");
+  expect([await namesOf(a), await namesOf(b)]).toEqual([["web1", "web2", "web3"], []]);
+  const looked = await evacuate("--all", "--dry-run");
+  expect([looked.code, looked.stdout.trim().split("\n").sort()]).toEqual([
+    5,
+    ["web1: can move to hostb", "web2: can move to hostb"],
+  ]);
+  await a.ok("snapshot", "rm", "web3", "s1");
+  const moved = await evacuate("--all", "--bwlimit", "50M", "--json");
+  expect(moved).toMatchObject({ code: 0 });
+  expect(JSON.parse(moved.stdout)).toMatchObject(
+    ["web1", "web2", "web3"].map((name) => ({ name, ok: true, result: { host: "hostb", standStill: null } })),
+  );
+  expect([await namesOf(a), await namesOf(b)]).toEqual([[], ["web1", "web2", "web3"]]);
+  expect(await b.sh("web1", "cat /srv/file")).toBe("kept");
+}, 40_000);
+
 test("all that stands in the way is told at once, on either side, and nothing has changed", async () => {
   mkdirSync(`${a.root}/data`, { recursive: true });
   await create("web1", "image", "--mount", `${a.root}/data:/data`);

@@ -1,18 +1,21 @@
 /** Speaking to CRIU by way of berth-launch. */
 import { writeSync } from "node:fs";
+import { dirname } from "node:path";
 import { describeErrno } from "../base/errors.ts";
 import type { ContainerLock } from "../container/lock.ts";
 import { binaryPath } from "../kernel/binaries.ts";
+import { programPath } from "../storage/program.ts";
 import type { Criu } from "./program.ts";
 
 /** How CRIU answered: `words` are berth-launch's, and tell less than CRIU's own log. */
 export type Verdict = { readonly ok: true } | { readonly ok: false; readonly words: string };
 
-/** How berth-launch runs it for a guest whose root is `owner` on the host, and shall own its user namespace (native/criu_owner.c). */
+/** How berth-launch runs it for a guest whose root is `owner` on the host, and shall own its user namespace (native/criu_owner.c). It finds our tar first (native/tar.h). */
 export const criuWords = ({ argv }: Criu, owner: number): readonly string[] => [
   "/usr/bin/env",
   `LD_PRELOAD=${binaryPath("berth-criu.so")}`,
   `BERTH_OWNER=${owner}`,
+  `PATH=${dirname(binaryPath("criu-tools/tar"))}:${programPath}`,
   ...argv,
   "swrk",
   "3",

@@ -5,13 +5,14 @@ import type { LockedContainer } from "../container/container.ts";
 import { statusOf } from "../container/status.ts";
 import { guestProcesses } from "./processes.ts";
 
-/** How long it is watched, and how often. */
-const WATCH_MS = 200;
 const LOOK_MS = 20;
 
-/** Throws checkpoint.failed when init ends, or a process hangs in what a restore leaves behind when it fails. */
-export async function checkHealth({ name }: LockedContainer, pid: number): Promise<void> {
-  for (const end = Date.now() + WATCH_MS; Date.now() < end; await Bun.sleep(LOOK_MS)) {
+/**
+ * Throws checkpoint.failed when init ends within `watch` milliseconds, or a process hangs in what a restore leaves behind
+ * when it fails.
+ */
+export async function checkHealth({ name }: LockedContainer, pid: number, watch: number): Promise<void> {
+  for (const end = Date.now() + watch; Date.now() < end; await Bun.sleep(LOOK_MS)) {
     const status = statusOf(name);
     if (status.state === "stopped" || status.init.pid !== pid)
       throw new BerthError("checkpoint.failed", `container ${name}: its init ended right after it came back`);

@@ -38,11 +38,12 @@ export const readable = { mode: 0o644, sync: false } as const;
 const recordIn = (checkpoint: string): string => `${checkpoint}/record.json`;
 const recordFile = (name: string): string => recordIn(containerPaths(name).checkpoint);
 
-export const saveRecord = (name: string, record: CheckpointRecord): void =>
-  saveRecordIn(containerPaths(name).checkpoint, record);
+/** `sync`: it is to outlast a power cut. */
+export const saveRecord = (name: string, record: CheckpointRecord, sync = true): void =>
+  saveRecordIn(containerPaths(name).checkpoint, record, sync);
 
-export function saveRecordIn(checkpoint: string, record: CheckpointRecord): void {
-  writeAtomic(recordIn(checkpoint), JSON.stringify(record));
+export function saveRecordIn(checkpoint: string, record: CheckpointRecord, sync = true): void {
+  writeAtomic(recordIn(checkpoint), JSON.stringify(record), { sync });
 }
 
 /** Throws checkpoint.failed when it cannot be read. */

@@ -1,9 +1,10 @@
 /** Resuming: a suspended guest goes on where it was. */
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { BerthError } from "../base/errors.ts";
 import { makeDirs, writeAtomic } from "../base/files.ts";
-import { containerPaths, instance } from "../base/paths.ts";
+import { containerPaths, failedRestoreLog, instance } from "../base/paths.ts";
 import type { Progress } from "../base/progress.ts";
+import { trace } from "../base/trace.ts";
 import { confineByApparmor } from "../container/apparmor.ts";
 import type { LockedContainer } from "../container/container.ts";
 import { appendEvent } from "../container/events.ts";
@@ -31,6 +32,9 @@ import { logLevel } from "./suspend.ts";
 
 export type ResumeResult = { readonly pid: number; readonly processes: number };
 
+/** How long it is watched before its images are given up. */
+const WATCH_MS = 200;
+
 /** Resumes it. On a failure it stays suspended; throws container.not-suspended, checkpoint.failed. */
 export async function resumeContainer(container: LockedContainer, progress: Progress): Promise<ResumeResult> {
   const { name, state } = container;
@@ -43,7 +47,9 @@ export async function resumeContainer(container: LockedContainer, progress: Prog
   progress.emit({ type: "step", label: "bringing processes and connections back" });
   declareIntent(name, { operation: "resume", uuid: state.uuid, storage: state.storage });
   try {
-    const result = await bringBack(container, { connected: true });
+    const result = await bringBack(container, { connected: true }).catch((error: unknown) => {
+      throw hinting(error, `it stays suspended; \`berth start --fresh ${name}\` gives up what it was doing`);
+    });
     saveState(name, { ...state, suspended: false, shouldRun: true });
     discardCheckpoint(name);
     appendEvent("resume", name, { pid: result.pid });
@@ -53,21 +59,37 @@ export async function resumeContainer(container: LockedContainer, progress: Prog
   }
 }
 
+/** The same error with more of what can be done. */
+export const hinting = (error: unknown, hint: string): unknown =>
+  error instanceof BerthError
+    ? new BerthError(
+        error.code,
+        error.message,
+        [error.hint, hint].filter((one) => one !== "").join("; "),
+        error.cause,
+      )
+    : error;
+
+export type Return = {
+  /** Whether its link is up; else nobody hears it. */
+  readonly connected: boolean;
+  /** Milliseconds for which it must have lived; WATCH_MS when absent. */
+  readonly watch?: number;
+};
+
 /**
- * Brings a guest back from its images and looks at its health; when this fails the images are as they were. Not
- * `connected`, its link to the bridge is down: nobody hears it. The caller has declared an intent.
+ * Brings a guest back from its images and looks at its health; when this fails the images are as they were. The caller
+ * has declared an intent.
  */
-export async function bringBack(
-  container: LockedContainer,
-  { connected }: { readonly connected: boolean },
-): Promise<ResumeResult> {
+export async function bringBack(container: LockedContainer, how: Return): Promise<ResumeResult> {
   const { name, config } = container;
   const record = loadRecord(name);
   const criu = await needCriu();
   refuseMounted(container);
   if (config.network.mode !== "none") await ensureBridge(subnetOf(hostConfig()));
   releaseRuntime(name);
-  const pid = await restore(container, record, criu, connected);
+  trace("ready to bring it back");
+  const pid = await restore(container, record, criu, how);
   return { pid, processes: record.processes };
 }
 
@@ -75,7 +97,7 @@ async function restore(
   container: LockedContainer,
   record: CheckpointRecord,
   criu: Criu,
-  connected: boolean,
+  { connected, watch = WATCH_MS }: Return,
 ): Promise<number> {
   const { name, config, state, lock } = container;
   const { run, attach, restoreLog } = containerPaths(name);
@@ -91,24 +113,39 @@ async function restore(
     const timers = fixTimers(readFileSync(`${images}/files.img.dumped`), record.dumped, Date.now());
     writeAtomic(`${images}/files.img`, timers, readable);
     const start = connected ? made.start : withoutBridge(made.start);
+    trace("cgroups and images made ready");
     const pid = await launchKeeper(name, "restore", restorePlan(container, start, record, criu), lock);
     const guest = cgroups().guestRoot(name);
+    trace("its processes are back");
     if (guest !== undefined) ownTree(guest, record.cgroups);
-    await checkHealth(container, pid);
+    trace("cgroups owned");
+    await checkHealth(container, pid, watch);
+    trace("it is in good health");
     keepLog(images, "restore.log", restoreLog);
     return pid;
   } catch (error) {
     const log = keepLog(images, "restore.log", restoreLog);
     cgroups().kill(name);
     releaseRuntime(name);
-    const { what, cure } = complaintOf(log);
-    throw new BerthError(
-      "checkpoint.failed",
-      `container ${name} did not come back and stays suspended: ${what}`,
-      `${cure === "" ? "" : `${cure}; `}CRIU's log is ${restoreLog}; \`berth start --fresh ${name}\` gives up what it was doing`,
-      error,
-    );
+    throw notBack(name, log, error);
   }
+}
+
+/** CRIU's own words say most. Where it had none to say, what failed around it does: berth-launch, or the look at its health. */
+function notBack(name: string, log: string, error: unknown): BerthError {
+  const words = error instanceof Error ? error.message : String(error);
+  const { what, cure } = complaintOf(log, words.replace(`container ${name} did not come back: `, ""));
+  if (log !== "") copyFileSync(containerPaths(name).restoreLog, failedRestoreLog());
+  const hints = [
+    ...(cure === "" ? [] : [cure]),
+    ...(log === "" ? [] : [`CRIU's log is ${failedRestoreLog()}`]),
+  ];
+  return new BerthError(
+    "checkpoint.failed",
+    `container ${name} did not come back: ${what}`,
+    hints.join("; "),
+    error,
+  );
 }
 
 /** Directories and owners before, values when the guest is in it: a v2 cgroup with controllers on takes no process. */

@@ -15,6 +15,7 @@ import { BerthError } from "../base/errors.ts";
 import { syncDir, writeAtomic } from "../base/files.ts";
 import { containerPaths } from "../base/paths.ts";
 import type { Progress } from "../base/progress.ts";
+import { trace } from "../base/trace.ts";
 import { type LockedContainer, mustRun } from "../container/container.ts";
 import { appendEvent } from "../container/events.ts";
 import { clearIntent, declareIntent } from "../container/intent.ts";
@@ -32,6 +33,7 @@ import { complaintOf, keepLog, passing } from "./log.ts";
 import { type Criu, needCriu } from "./program.ts";
 import { type CheckpointRecord, imagesIn, imagesLink, readable, saveRecordIn } from "./record.ts";
 import { dumpRequest } from "./request.ts";
+import { endSessions } from "./sessions.ts";
 
 export type SuspendResult = {
   /** Bytes of images. */
@@ -51,9 +53,10 @@ export const logLevel = (): number => (process.env.BERTH_DEBUG === "1" ? 4 : 1);
 export async function suspendContainer(
   container: LockedContainer,
   progress: Progress,
+  sessions: Sessions = {},
 ): Promise<SuspendResult> {
   const { name, state } = container;
-  await mustBeWritable(container);
+  await mustBeWritable(container, sessions);
   progress.emit({ type: "step", label: "writing processes and connections" });
   declareIntent(name, { operation: "suspend", uuid: state.uuid, storage: state.storage });
   try {
@@ -71,20 +74,26 @@ export async function suspendContainer(
   }
 }
 
+/** Whether commands of `berth exec` and `enter` are ended for it; else they stand in the way. */
+export type Sessions = { readonly end?: boolean };
+
 /** Throws what `writeDown` would, before anything is done: container.frozen, container.not-checkable, host.missing-feature. */
-export async function mustBeWritable(container: LockedContainer): Promise<void> {
+export async function mustBeWritable(container: LockedContainer, sessions: Sessions = {}): Promise<void> {
   const { name } = container;
   if (mustRun(name).state === "frozen")
     throw new BerthError("container.frozen", `container ${name} is frozen`, `berth thaw ${name}`);
   await needCriu();
+  if (sessions.end === true) await endSessions(name);
   await refuseUncheckable(container);
 }
 
 export type Writing = {
   /** Whether the images are to outlast a power cut. */
   readonly lasting: boolean;
-  /** Runs while the guest stands still and all is in its images; when it throws the guest goes on. */
-  readonly held: (record: CheckpointRecord) => void | Promise<void>;
+  /** Told when the guest is about to stand still and its images are written. */
+  readonly begun?: () => void;
+  /** Runs while the guest stands still, since then (performance.now()), and all is in its images; when it throws the guest goes on. */
+  readonly held: (record: CheckpointRecord, since: number) => void | Promise<void>;
 };
 
 /**
@@ -166,7 +175,7 @@ async function dumpOnce(
   container: LockedContainer,
   status: InitRecord,
   criu: Criu,
-  { lasting, held }: Writing,
+  { lasting, begun, held }: Writing,
   { checkpoint, discard, leaveRunning }: Place,
 ): Promise<SuspendResult> {
   const { name, state, lock } = container;
@@ -186,7 +195,11 @@ async function dumpOnce(
     leaveRunning,
   });
   const notify = async (point: string): Promise<void> => {
-    if (point === "network-lock") frozenAt = Date.now();
+    trace(`criu: ${point}`);
+    if (point === "pre-dump") {
+      frozenAt = performance.now();
+      begun?.();
+    }
     if (point !== "post-dump") return;
     const guest = cgroups().guestRoot(name);
     editImages(images);
@@ -200,10 +213,10 @@ async function dumpOnce(
       processes,
       cgroups: guest === undefined ? [] : saveTree(guest),
     };
-    saveRecordIn(checkpoint, record);
+    saveRecordIn(checkpoint, record, lasting);
     const bytes = lasting ? makeLasting(checkpoint) : sizeOf(images);
-    await held(record);
-    result = { bytes, processes, frozen: frozenAt === 0 ? 0 : Date.now() - frozenAt };
+    await held(record, frozenAt);
+    result = { bytes, processes, frozen: Math.round(performance.now() - frozenAt) };
   };
   const verdict = await askCriu(criuWords(criu, state.baseUid), request, lock, notify).catch(
     (error: unknown) => {
@@ -214,7 +227,7 @@ async function dumpOnce(
   const log = keepLog(images, "dump.log", dumpLog);
   if (verdict.ok) return result;
   discard();
-  const { what, cure } = complaintOf(log);
+  const { what, cure } = complaintOf(log, verdict.words);
   throw new BerthError(
     "checkpoint.failed",
     `container ${name} was not ${leaveRunning ? "written down" : "suspended"} and goes on: ${what}`,

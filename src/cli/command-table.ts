@@ -19,6 +19,7 @@ export const commandTable: CommandTable = [
       rename: () => import("./commands/rename.ts"),
       move: () => import("./commands/move.ts"),
       migrate: () => import("./commands/migrate.ts"),
+      evacuate: () => import("./commands/evacuate.ts"),
     },
   },
   {

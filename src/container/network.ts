@@ -57,7 +57,7 @@ function moveAddress(name: string, state: ContainerState, address: string | null
 }
 
 /** Told by a host that has a guest's MAC now: bridges on the way learn where it is. Its own setting is put back. */
-const ANNOUNCE = `at=/proc/sys/net/ipv4/conf/eth0/arp_notify; was=$(cat $at); echo 1 > $at
+const ANNOUNCE = `at=/proc/sys/net/ipv4/conf/eth0/arp_notify; read was < $at; echo 1 > $at
 ip link set dev eth0 address "$1"; echo "$was" > $at`;
 
 /** Raises the link of a guest that nobody was to hear, and lets the network know where it is. */

@@ -17,7 +17,7 @@ import { connectGuest } from "./network.ts";
 import { removeShared } from "./shared.ts";
 import { statusOf } from "./status.ts";
 import { loadState, saveState } from "./store.ts";
-import { settleRemembering, settleResume, settleSuspend } from "./suspended.ts";
+import { discardCheckpoint, settleRemembering, settleResume, settleSuspend } from "./suspended.ts";
 
 /** Completes or undoes what was cut short, under the container's lock. Says whether the container still exists. */
 export async function recover(lock: ContainerLock): Promise<boolean> {
@@ -132,7 +132,10 @@ async function settleArrival(name: string, intent: IntentOf<"arrive">): Promise<
 
 /** It is this host's from now on; one that runs already has waited for that to be heard. */
 export async function finishArrival(name: string, { live, shouldRun }: IntentOf<"arrive">): Promise<void> {
-  if (live) await connectGuest(name);
+  if (live) {
+    await connectGuest(name);
+    discardCheckpoint(name);
+  }
   saveState(name, { ...loadState(name), shouldRun });
   clearIntent(name);
 }

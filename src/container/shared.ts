@@ -1,5 +1,5 @@
 /** What all guests share on the host: bridge, NAT table and berth's own cgroups. The first start makes it. */
-import { removeBridge } from "../network/bridge.ts";
+import { hasUplink, removeBridge } from "../network/bridge.ts";
 import { cgroups } from "../resources/cgroup.ts";
 import { containerNames } from "./name.ts";
 
@@ -9,10 +9,10 @@ const LOOK_MS = 5;
 
 const anyContainer = (): boolean => containerNames().length > 0;
 
-/** Takes it away once no container is left. A keeper that has not ended after `patience` milliseconds keeps its cgroup. */
+/** Takes it away once no container is left; a bridge that others have a link on stays. A keeper that has not ended after `patience` milliseconds keeps its cgroup. */
 export async function removeShared(patience = KEEPER_MS): Promise<void> {
   if (anyContainer()) return;
-  await removeBridge(undefined, anyContainer);
+  await removeBridge(undefined, () => anyContainer() || hasUplink());
   for (const deadline = Date.now() + patience; !anyContainer() && !cgroups().removeShared(); ) {
     if (Date.now() > deadline) return;
     await Bun.sleep(LOOK_MS);

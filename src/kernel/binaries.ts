@@ -3,7 +3,13 @@ import { existsSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import { BerthError } from "../base/errors.ts";
 
-export type Binary = "berth-launch" | "berth-seccomp" | "berth-tree" | "berth-audit" | "berth-criu.so";
+export type Binary =
+  | "berth-launch"
+  | "berth-seccomp"
+  | "berth-tree"
+  | "berth-audit"
+  | "berth-criu.so"
+  | "criu-tools/tar";
 
 const found = new Map<Binary, string>();
 

@@ -3,6 +3,7 @@
  * removes all that came; from then on only a word of the source does.
  */
 import { BerthError } from "../base/errors.ts";
+import { trace } from "../base/trace.ts";
 import { forgetArrival, noteArrival } from "../container/arrivals.ts";
 import { type LockedContainer, withContainer } from "../container/container.ts";
 import { makeContainer } from "../container/create.ts";
@@ -19,7 +20,7 @@ import { storageDriver } from "../storage/drivers.ts";
 import { must } from "../storage/program.ts";
 import type { Channel } from "./channel.ts";
 import { hostFacts } from "./host-facts.ts";
-import { receiveProcesses, reviveOr } from "./live-receive.ts";
+import { completeProcesses, receiveImages, reviveOr } from "./live-receive.ts";
 import { type Answer, type Offer, PROTOCOL, type Request, requestSchema } from "./messages.ts";
 import { settleHere, standingHere } from "./standing.ts";
 import { receiveTemplate } from "./template-receive.ts";
@@ -137,23 +138,47 @@ async function takeContainer(line: Line, { offer, terms }: Agreed): Promise<stri
 
 /** Takes all that belongs to the container until the word comes whose it is. */
 async function receive(line: Line, begun: LockedContainer, offer: Offer): Promise<"commit" | "abort"> {
-  const { baseUid } = begun.state;
-  const container = withLayersOwned(begun, baseUid);
+  const container = withLayersOwned(begun, begun.state.baseUid);
+  const { storage, uuid } = container.state;
+  const taken = await storageDriver(storage).withVolume(
+    uuid,
+    async (dir) => await take(line, container, offer, `${dir}/upper`),
+  );
+  return taken === "abort" ? "abort" : await waitForWord(line, container, offer, taken.lasting);
+}
+
+type Taken = {
+  /** Resolves when all of it has been written to disk. */
+  readonly lasting: Promise<void>;
+};
+
+/** Takes what comes, its own files below `root`. */
+async function take(
+  line: Line,
+  container: LockedContainer,
+  offer: Offer,
+  root: string,
+): Promise<Taken | "abort"> {
   const { name, state } = container;
-  const upper = async (work: (root: string) => Promise<void>): Promise<void> =>
-    await storageDriver(state.storage).withVolume(state.uuid, async (dir) => await work(`${dir}/upper`));
+  const { baseUid } = state;
+  const flush = async (): Promise<void> =>
+    void (await must("storage.failed", `cannot write ${root} to disk`, "sync", ["-f", "--", root]));
+  let lasting: Promise<void> = Promise.resolve();
   for (let request = await line.next(); request !== undefined; request = await line.next()) {
+    trace(`asked: ${request.type}`);
     switch (request.type) {
       case "layer":
         await receiveLayer(line, container, request.index);
         break;
       case "clear": {
         const { gone, renewed } = request;
-        await upper(async (root) => clearNames(root, gone.map(fromBase64), renewed.map(fromBase64)));
+        clearNames(root, gone.map(fromBase64), renewed.map(fromBase64));
         break;
       }
       case "upper":
-        await upper(async (root) => await receiveTree(line.bulk(), root, baseUid));
+        await receiveTree(line.bulk(), root, baseUid);
+        lasting = lasting.then(flush);
+        lasting.catch(() => {}); // told when it is waited for
         break;
       case "quotas":
         await setUserLimits(
@@ -164,14 +189,16 @@ async function receive(line: Line, begun: LockedContainer, offer: Offer): Promis
           })),
         );
         break;
+      case "images":
+        await receiveImages(line.bulk(), container);
+        break;
       case "processes":
-        await receiveProcesses(line.bulk(), container, request, offer);
+        completeProcesses(container, request, offer);
         break;
       case "prepare":
-        await upper(async (root) => {
-          await must("storage.failed", `cannot write ${root} to disk`, "sync", ["-f", "--", root]);
-        });
-        return await waitForWord(line, container, offer);
+        // A guest that stands still is brought back meanwhile, where that does not need its volume to be free.
+        if (!offer.live || state.storage === "image") await lasting;
+        return { lasting };
       case "abort":
         return "abort";
       default:
@@ -209,6 +236,7 @@ async function waitForWord(
   line: Line,
   container: LockedContainer,
   offer: Offer,
+  lasting: Promise<void>,
 ): Promise<"commit" | "abort"> {
   const { name, state } = container;
   const { uuid, storage, layers } = state;
@@ -220,12 +248,16 @@ async function waitForWord(
   declareIntent(name, intent);
   await line.done();
   let word = await line.next();
+  trace(`asked: ${word?.type}`);
   if (word?.type === "revive") {
-    await reviveOr(container, () => declareIntent(name, { operation: "create", uuid, storage, layers }));
+    const giveUp = (): void => declareIntent(name, { operation: "create", uuid, storage, layers });
+    await Promise.all([reviveOr(container, giveUp), lasting]);
     await line.done();
     word = await line.next();
+    trace(`asked: ${word?.type}`);
   }
   if (word?.type === "commit") {
+    await lasting;
     noteArrival(offer.id, name);
     await finishArrival(name, intent);
     return "commit";

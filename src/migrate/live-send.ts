@@ -1,19 +1,21 @@
 /** Moving a guest that runs: it works while its files go, and stands still while its processes do. */
 import { cgroupHome } from "../checkpoint/cgroup-tree.ts";
-import { type CheckpointRecord, imagesDir } from "../checkpoint/record.ts";
-import { writeDown } from "../checkpoint/suspend.ts";
+import { imagesDir } from "../checkpoint/record.ts";
+import { type Writing, writeDown } from "../checkpoint/suspend.ts";
 import { saveState } from "../container/store.ts";
 import { nothingWritten } from "../storage/archive/backup-writer.ts";
-import { endOfArchive } from "../storage/archive/tar-block.ts";
-import { writeTree } from "../storage/archive/tar-writer.ts";
 import { storageDriver } from "../storage/drivers.ts";
+import { streamImages } from "./images-send.ts";
+import { patienceOf } from "./patience.ts";
 import { type Move, sendLayers, sendUserLimits } from "./send.ts";
 import { nothingSent, type SentTree, sendPass } from "./tree-send.ts";
 
-/** Its files while it runs; then it stands still until its like runs there, and ends here. */
-export async function moveLive(move: Move): Promise<void> {
-  const { container, line, stages, progress } = move;
+/** Its files while it runs; then it stands still until its like runs there, and ends here. Gives when that began (performance.now()). */
+export async function moveLive(move: Move): Promise<number> {
+  const { container, line, stages, progress, request } = move;
   const { state } = container;
+  using patience = patienceOf(container.name, request.timeout, progress.signal);
+  const patient = { ...progress, signal: patience.signal };
   await line.ask({ type: "begin" });
   const withUpper = async <T>(work: (tree: SentTree) => Promise<T>, live: boolean): Promise<T> =>
     await storageDriver(state.storage).withVolume(
@@ -24,7 +26,7 @@ export async function moveLive(move: Move): Promise<void> {
   let survey = nothingSent;
   const pass = async (live: boolean): Promise<void> => {
     ({ survey } = await withUpper(
-      async (tree) => await sendPass(line, tree, survey, written, progress),
+      async (tree) => await sendPass(line, tree, survey, written, patient),
       live,
     ));
   };
@@ -34,31 +36,41 @@ export async function moveLive(move: Move): Promise<void> {
   });
   await stages.run("sending what changed meanwhile", async () => await pass(true));
   progress.signal.throwIfAborted();
-  const since = performance.now();
-  await writeDown(container, {
+  let since = performance.now();
+  const images = streamImages(line, imagesDir(container.name), patient);
+  const writing: Writing = {
     lasting: false,
-    held: async (record) => {
-      await stages.run("writing its processes down", async () => {}, since);
-      await stages.run("sending what changed last", async () => await pass(false));
-      await sendUserLimits(move);
-      await stages.run("sending its processes", async () => await sendProcesses(move, record));
-      await line.ask({ type: "prepare" });
-      await stages.run("bringing it back there", async () => await line.ask({ type: "revive" }));
-      progress.signal.throwIfAborted();
-      // It ends here next: from its images it could go on, should the other side not take it after all.
-      saveState(container.name, { ...state, suspended: true });
+    begun: () => {
+      line.limit(undefined);
+      patience.begin();
+      images.begin();
     },
-  });
-}
-
-async function sendProcesses({ container, line, progress }: Move, record: CheckpointRecord): Promise<void> {
-  await line.askWithBulk({ type: "processes", record, cgroup: cgroupHome(container.name) }, async (write) => {
-    await writeTree(imagesDir(container.name), write, {
-      prefix: "./",
-      owner: (id) => id,
-      xattr: () => undefined,
-      signal: progress.signal,
-    });
-    await write(endOfArchive);
-  });
+    held: async (record, frozen) => {
+      since = frozen;
+      patience.signal.throwIfAborted();
+      await stages.run("writing its processes down", async () => {}, since);
+      await stages.run("sending its processes", async () => {
+        await images.finish();
+        await line.ask({ type: "processes", record, cgroup: cgroupHome(container.name) });
+      });
+      await stages.run("sending what changed last", async () => {
+        await pass(false);
+        await sendUserLimits(move);
+      });
+      await patience.bear(line.ask({ type: "prepare" }));
+      await stages.run(
+        "bringing it back there",
+        async () => await patience.bear(line.ask({ type: "revive" })),
+      );
+      patience.signal.throwIfAborted();
+      // It ends here next: from its images it could go on, should the other side not take it after all.
+      saveState(container.name, { ...state, suspended: true }, false);
+    },
+  };
+  try {
+    await writeDown(container, writing);
+  } finally {
+    await images.stop();
+  }
+  return since;
 }

@@ -123,7 +123,9 @@ const requestSchemas = [
   /** What is new in its upper directory follows. */
   v.object({ type: v.literal("upper") }),
   v.object({ type: v.literal("quotas"), quotas: v.pipe(v.array(quotaSchema), v.maxLength(4096)) }),
-  /** CRIU's images follow, as an archive. */
+  /** CRIU's images follow, as an archive: those that were not sent yet or are other ones now. */
+  v.object({ type: v.literal("images") }),
+  /** All images are there; this is what lies beside them. */
   v.object({ type: v.literal("processes"), record: recordSchema, cgroup: cgroupPath }),
   /** All is there: make it last and wait for a word. */
   v.object({ type: v.literal("prepare") }),

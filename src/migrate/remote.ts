@@ -2,6 +2,7 @@
 import { BerthError } from "../base/errors.ts";
 import type { Destination } from "../container/intent.ts";
 import { type Channel, openChannel } from "./channel.ts";
+import { type Pace, paced } from "./pace.ts";
 
 /** What is run there. */
 const RECEIVE = "migrate-receive";
@@ -11,6 +12,8 @@ const ALIVE = ["-o", "ServerAliveInterval=5", "-o", "ServerAliveCountMax=3", "-o
 
 export type Remote = {
   readonly channel: Channel;
+  /** Bounds what is sent. */
+  readonly limit: Pace["limit"];
   /** Ends the line, also one that has ended; gives what the other side said on stderr. */
   readonly end: () => Promise<string>;
 };
@@ -42,11 +45,13 @@ export function openRemote(destination: Destination): Remote {
   const argv = remoteCommand(destination);
   const child = start(argv);
   const words = new Response(child.stderr).text();
+  const pace = paced(async (bytes) => {
+    child.stdin.write(bytes);
+    await child.stdin.flush();
+  });
   return {
-    channel: openChannel(child.stdout, async (bytes) => {
-      child.stdin.write(bytes);
-      await child.stdin.flush();
-    }),
+    channel: openChannel(child.stdout, pace.write),
+    limit: pace.limit,
     end: async () => {
       await Promise.resolve(child.stdin.end()).catch(() => {});
       await child.exited;

@@ -24,6 +24,8 @@ export type SourceLine = AsyncDisposable & {
   readonly isCut: () => boolean;
   /** Bytes sent so far. */
   readonly sent: () => number;
+  /** Bounds what is sent, in bytes a second; undefined: as fast as it goes. */
+  readonly limit: (rate: number | undefined) => void;
 };
 
 /** How often the destination hears that this side lives; it gives up after SILENCE_MS without. */
@@ -31,7 +33,7 @@ const BEAT_MS = 5000;
 
 /** Opens the line and greets. Throws migrate.failed saying what stands in the way. */
 export async function openLine(to: Destination): Promise<SourceLine> {
-  const { channel, end: endRemote } = openRemote(to);
+  const { channel, end: endRemote, limit } = openRemote(to);
   const beating = setInterval(() => void channel.beat().catch(() => {}), BEAT_MS); // the next request says what is wrong
   const end = async (): Promise<string> => {
     clearInterval(beating);
@@ -87,6 +89,7 @@ export async function openLine(to: Destination): Promise<SourceLine> {
     },
     isCut: () => isCut,
     sent: channel.sent,
+    limit,
     [Symbol.asyncDispose]: async () => void (await end()),
   };
   const { host, protocol } = await line.askFor({ type: "hello", protocol: PROTOCOL }, "hello");

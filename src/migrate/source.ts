@@ -32,6 +32,10 @@ export type MigrateRequest = {
   readonly keep: boolean;
   /** Whether one that runs is stopped for it and started there, instead of going on there. */
   readonly offline: boolean;
+  /** Bytes a second that are sent at most, but for what is sent while it stands still. */
+  readonly bwlimit: number | undefined;
+  /** Seconds that one which goes on there may stand still; past that it stays here. */
+  readonly timeout: number | undefined;
   /** Whether it is only looked at what stands in the way. */
   readonly dryRun: boolean;
 };
@@ -43,6 +47,8 @@ export type MigrateResult = {
   readonly templateSent: boolean;
   readonly bytes: number;
   readonly stages: readonly Stage[];
+  /** Milliseconds from its processes being held here until they went on there; null when they did not come along. */
+  readonly standStill: number | null;
   readonly warnings: readonly string[];
   /** Why it does not run there although it ran here; null when it does, or did not. */
   readonly startFault: string | null;
@@ -65,10 +71,10 @@ export async function migrateContainer(
     );
     for (const text of terms.warnings) progress.emit({ type: "warning", text: `${container.name}: ${text}` });
     const move: Move = { container, request, progress, line, stages, offer, terms };
-    const startFault = request.dryRun ? null : await carryOut(move);
+    const { startFault, standStill } = request.dryRun ? notMoved : await carryOut(move);
     return {
       ...{ name: terms.name, host, storage: terms.storage, templateSent: terms.needsTemplate },
-      ...{ bytes: line.sent(), stages: stages.done, warnings: terms.warnings, startFault },
+      ...{ bytes: line.sent(), stages: stages.done, warnings: terms.warnings, startFault, standStill },
     };
   });
 }
@@ -102,28 +108,34 @@ function refused(name: string, host: string, faults: readonly Fault[]): BerthErr
   );
 }
 
-/** Gives what kept it from running there although it ran here. */
-async function carryOut(move: Move): Promise<string | null> {
-  const { container, progress, line, stages, terms, offer } = move;
+type Outcome = Pick<MigrateResult, "startFault" | "standStill">;
+
+const notMoved: Outcome = { startFault: null, standStill: null };
+
+async function carryOut(move: Move): Promise<Outcome> {
+  const { container, progress, line, stages, terms, offer, request } = move;
   const { name, lock } = container;
+  line.limit(request.bwlimit);
   if (terms.needsTemplate) await stages.run("sending the template", async () => await sendTemplate(move));
   const ran = statusOf(name).state !== "stopped";
   const intent = departure(move, "moving");
   declareIntent(name, intent);
+  let held: number | undefined;
   try {
-    if (offer.live) await moveLive(move);
+    if (offer.live) held = await moveLive(move);
     else await moveStill(move, ran);
   } catch (error) {
     await goBack(move, intent, ran);
     throw orInterrupted(progress, `migrating ${name}`, error);
   }
   await stages.run("switching", async () => await switchOver(move, ran));
+  const standStill = held === undefined ? null : Math.round((performance.now() - held) * 10) / 10;
   const startFault = ran && !offer.live ? await startThere(move) : null;
   await stages.run("leaving", async () => {
     if (!(await leave(lock, departure(move, "gone")))) dropLockFile(lock);
     await line.ask({ type: "forget", id: offer.id }).catch(() => {}); // a note that nobody needs
   });
-  return startFault;
+  return { startFault, standStill };
 }
 
 async function moveStill(move: Move, ran: boolean): Promise<void> {

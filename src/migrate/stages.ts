@@ -1,5 +1,6 @@
 /** The stages of a migration as they are shown: what is being done, and how long each took. */
 import type { Progress } from "../base/progress.ts";
+import { trace } from "../base/trace.ts";
 
 export type Stage = { readonly stage: string; readonly milliseconds: number };
 
@@ -18,6 +19,7 @@ export function watchStages({ emit }: Progress): Stages {
       emit({ type: "step", label: stage });
       const result = await work();
       const milliseconds = Math.round((performance.now() - since) * 10) / 10;
+      trace(stage);
       done.push({ stage, milliseconds });
       return result;
     },

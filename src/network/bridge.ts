@@ -6,7 +6,7 @@
 import { closeSync, existsSync, openSync, readFileSync, writeFileSync } from "node:fs";
 import { hashMac } from "../base/digest.ts";
 import { BerthError } from "../base/errors.ts";
-import { makeDirs, readIfExists, writeAtomic } from "../base/files.ts";
+import { listIfExists, makeDirs, readIfExists, writeAtomic } from "../base/files.ts";
 import { type Instance, instance } from "../base/paths.ts";
 import type { HostConfig } from "../config/schema.ts";
 import { waitForFileLock } from "../kernel/flock.ts";
@@ -120,12 +120,15 @@ async function makeBridge(subnet: Subnet, at: Instance): Promise<void> {
   }
 }
 
-/** Removes bridge and table: for tests and for those who take berth away. Guests must be stopped. */
 /** Removes bridge and table, unless `needed`, asked while nobody makes them: who will is there before he asks for them. */
 export const removeBridge = async (
   at: Instance = instance,
   needed: () => boolean = () => false,
 ): Promise<void> => await withBridgeLock(at, async () => (needed() ? undefined : await removeBoth(at)));
+
+/** Whether the bridge has links that are none of guests': a host whose guests share a LAN with another's has put one there. */
+export const hasUplink = (at: Instance = instance): boolean =>
+  listIfExists(`/sys/class/net/${at.bridge}/brif`).some((link) => !link.startsWith(`${at.linkPrefix}-`));
 
 async function removeBoth(at: Instance): Promise<void> {
   if (tableExists(at.nftTable))

@@ -1,12 +1,12 @@
 import { BerthError } from "../../base/errors.ts";
 import { requireRoot } from "../../base/root.ts";
-import { formatSize } from "../../base/units.ts";
 import { driverNames } from "../../config/storage-drivers.ts";
 import { type Resolution, resolveMigration } from "../../migrate/resolve.ts";
 import { type MigrateResult, migrateContainer } from "../../migrate/source.ts";
 import { nameArgument } from "../each.ts";
 import { type CommandContext, defineCommand } from "../framework/command.ts";
 import { renderFields } from "../framework/table.ts";
+import { inSeconds, migrateOptions, movedLine, mustHaveStarted, requestOf } from "../migrate-options.ts";
 
 export const command = defineCommand({
   name: "migrate",
@@ -23,7 +23,7 @@ export const command = defineCommand({
     },
   ],
   options: [
-    { name: "dry-run", short: "n", kind: "flag", summary: "Only look whether it could move" },
+    ...migrateOptions,
     { name: "name", kind: "string", value: "NAME", summary: "Its name there" },
     {
       name: "storage",
@@ -31,14 +31,7 @@ export const command = defineCommand({
       choices: driverNames,
       summary: "Storage driver there; when absent the one it has, if that works there",
     },
-    { name: "offline", kind: "flag", summary: "Stop one that runs, move it, and start it there" },
     { name: "keep", kind: "flag", summary: "Keep it here too, stopped; implies --offline" },
-    {
-      name: "rsh",
-      kind: "string",
-      value: "COMMAND",
-      summary: "What runs berth there instead of ssh: words, behind which berth's own are put",
-    },
     { name: "resolve", kind: "flag", summary: "Settle a migration that was cut at the switch" },
     {
       name: "is",
@@ -51,53 +44,36 @@ export const command = defineCommand({
     { command: "berth migrate web1 root@host2", what: "To host2; it runs there if it ran here" },
     { command: "berth migrate web1 host2 --dry-run", what: "See what stands in the way" },
     { command: "berth migrate web1 host2 --keep --name web1-copy", what: "Leave it here too, stopped" },
+    {
+      command: "berth migrate web1 host2 --bwlimit 20M --timeout 5s",
+      what: "Leave room on the line; stay here when it would stand still for longer",
+    },
     { command: "berth migrate web1 --resolve", what: "After the line was cut at the switch" },
   ],
-  seeAlso: ["backup", "move", "check"],
+  seeAlso: ["evacuate", "backup", "move", "check"],
   async run(context) {
     requireRoot();
     const { name, host } = context.arguments;
     if (context.options.resolve) return await settle(name, context);
     if (context.options.is !== undefined) throw usage("--is belongs to --resolve", "leave it out");
     if (host === undefined) throw usage("HOST is missing", "name the host to move to");
-    const { storage, keep, offline } = context.options;
-    const result = await migrateContainer(
-      name,
-      {
-        to: { host, rsh: wordsOf(context.options.rsh) },
-        ...{ name: context.options.name, storage, keep, offline, dryRun: context.options["dry-run"] },
-      },
-      context.progress,
-    );
+    const { storage, keep } = context.options;
+    const request = { ...requestOf(host, context.options), name: context.options.name, storage, keep };
+    const result = await migrateContainer(name, request, context.progress);
     context.out.result(result, () => report(name, result, context.options["dry-run"]));
-    if (result.startFault === null) return 0;
-    throw new BerthError(
-      "container.start-failed",
-      `${result.name} is on ${host} now, but does not start there: ${result.startFault}`,
-      `there: berth start ${result.name}`,
-    );
+    mustHaveStarted(result);
+    return 0;
   },
 });
 
 const usage = (message: string, hint: string): BerthError =>
   new BerthError("usage.bad-argument", message, hint);
 
-function wordsOf(rsh: string | undefined): readonly string[] | null {
-  const words = (rsh ?? process.env.BERTH_RSH ?? "").split(" ").filter(Boolean);
-  return words.length === 0 ? null : words;
+function report(name: string, result: MigrateResult, dryRun: boolean): string {
+  if (dryRun) return `${name}: can move to ${result.host}`;
+  const stages = result.stages.map(({ stage, milliseconds }) => [stage, inSeconds(milliseconds)] as const);
+  return [renderFields(stages), movedLine(name, result)].join("\n");
 }
-
-function report(name: string, { host, bytes, stages, name: there }: MigrateResult, dryRun: boolean): string {
-  if (dryRun) return `${name}: can move to ${host}`;
-  const total = stages.reduce((sum, { milliseconds }) => sum + milliseconds, 0);
-  const named = there === name ? "" : ` as ${there}`;
-  return [
-    renderFields(stages.map(({ stage, milliseconds }) => [stage, seconds(milliseconds)])),
-    `${name}: moved to ${host}${named} in ${seconds(total)}, ${formatSize(bytes)} sent`,
-  ].join("\n");
-}
-
-const seconds = (milliseconds: number): string => `${(milliseconds / 1000).toFixed(2)} s`;
 
 async function settle(
   name: string,

@@ -1,0 +1,91 @@
+/** Sending CRIU's images: memory goes while CRIU still writes the next process down, the rest when all is there. */
+import { type BigIntStats, lstatSync, readdirSync } from "node:fs";
+import { errnoOf } from "../base/errors.ts";
+import type { Progress } from "../base/progress.ts";
+import { endOfArchive } from "../storage/archive/tar-block.ts";
+import { writeTree } from "../storage/archive/tar-writer.ts";
+import type { SourceLine } from "./source-line.ts";
+
+export type ImageStream = {
+  /** From now on CRIU writes them; also said again, when it begins anew. */
+  readonly begin: () => void;
+  /** All are written: sends what is missing there. Throws what went wrong since `begin`, too. */
+  readonly finish: () => Promise<void>;
+  /** Ends it in whatever state it is; the line is free again. */
+  readonly stop: () => Promise<void>;
+};
+
+/** What holds nearly all bytes; nothing looks into it, so it is what it will be once it is written. */
+const isBig = (name: string): boolean => /^(?:pages|tmpfs-dev)-/.test(name);
+
+/** A file that nobody has written to for so long is whole, most likely: if not, it is sent once more. */
+const SETTLED_NS = 20_000_000n;
+const LOOK_MS = 5;
+
+const isSettled = ({ ctimeNs }: BigIntStats): boolean =>
+  BigInt(Date.now()) * 1_000_000n - ctimeNs > SETTLED_NS;
+
+const versionOf = ({ ino, ctimeNs, size }: BigIntStats): string => `${ino} ${ctimeNs} ${size}`;
+
+/** A stream of the images in `dir`. */
+export function streamImages(line: SourceLine, dir: string, { signal }: Progress): ImageStream {
+  const sent = new Map<string, string>();
+  let writing = false;
+  let running: Promise<void> = Promise.resolve();
+  const isDue = (name: string, stat: BigIntStats): boolean =>
+    sent.get(name) !== versionOf(stat) && (!writing || (isBig(name) && isSettled(stat)));
+
+  const pass = async (): Promise<void> =>
+    void (await line.askWithBulk({ type: "images" }, async (write) => {
+      await writeTree(dir, write, {
+        prefix: "./",
+        owner: (id) => id,
+        xattr: () => undefined,
+        passOver: ({ relative, depth, stat }) => {
+          const name = relative.toString();
+          if (depth === 0 || !isDue(name, stat)) return true;
+          sent.set(name, versionOf(stat));
+          return false;
+        },
+        live: writing,
+        signal,
+      });
+      await write(endOfArchive);
+    }));
+
+  const stream = async (): Promise<void> => {
+    while (writing)
+      if (bigIn(dir).some(([name, stat]) => isDue(name, stat))) await pass();
+      else await Bun.sleep(LOOK_MS);
+  };
+
+  return {
+    begin: () => {
+      if (writing) return;
+      writing = true;
+      running = stream();
+      running.catch(() => {}); // `finish` throws it
+    },
+    finish: async () => {
+      writing = false;
+      await running;
+      await pass();
+    },
+    stop: async () => {
+      writing = false;
+      await running.catch(() => {}); // what failed first is told
+    },
+  };
+}
+
+/** Files with memory that are there now. None when the directory is gone: CRIU has failed. */
+function bigIn(dir: string): [string, BigIntStats][] {
+  try {
+    return readdirSync(dir)
+      .filter(isBig)
+      .map((name) => [name, lstatSync(`${dir}/${name}`, { bigint: true })]);
+  } catch (error) {
+    if (errnoOf(error) === "ENOENT") return [];
+    throw error;
+  }
+}
