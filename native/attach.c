@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/magic.h>
 #include <sched.h>
 #include <stdio.h>
@@ -20,6 +21,7 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/vfs.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "keeper.h"
@@ -269,6 +271,18 @@ static int run(struct attach *a)
 	return relay(a);
 }
 
+/* Who ends sessions for a checkpoint leaves a mark (src/checkpoint/sessions.ts): their users are told. */
+static void tell_ended(const char *rundir, time_t since)
+{
+	char path[PATH_MAX];
+	struct stat mark;
+	int n = snprintf(path, sizeof path, "%s/sessions-ended", rundir);
+	if (n < 0 || (size_t)n >= sizeof path || stat(path, &mark) < 0 || mark.st_mtim.tv_sec < since)
+		return;
+	(void)dprintf(STDERR_FILENO, "berth: the container is written down with what it is doing (suspend, snapshot, checkpoint): "
+				     "this session could not be, and was ended\n");
+}
+
 int attach_main(int argc, char **argv)
 {
 	static struct attach a = {
@@ -285,6 +299,7 @@ int attach_main(int argc, char **argv)
 		.slave = -1,
 		.program_fd = -1,
 	};
+	time_t since = time(NULL);
 	int status = prepare(&a, argc, argv) < 0 ? -1 : run(&a);
 	terminal_restore(&a.terminal);
 	if (status < 0) {
@@ -294,5 +309,7 @@ int attach_main(int argc, char **argv)
 	/* 125 to 127 may be the command's own: only a report says that it was never run. */
 	if (status >= EXIT_FAILED && status <= EXIT_NOT_FOUND && take_report(&a))
 		complain(a.status_fd);
+	if (status > 128)
+		tell_ended(a.rundir, since);
 	return status;
 }

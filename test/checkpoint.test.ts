@@ -1,6 +1,6 @@
 /** Suspending and resuming guests with what they are doing. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync, renameSync } from "node:fs";
 import { containerPaths } from "../src/base/paths.ts";
 import { findCriu } from "../src/checkpoint/program.ts";
 import { counter, follow } from "./support/counter.ts";
@@ -93,12 +93,51 @@ checked(`${why}what cannot be written is refused by name, and goes on`, async ()
   ]);
   held.kill();
   await held.exited;
+  await world.sh("debian-13", "exec 3<&0; sleep 61 >/dev/null 2>&1 & echo $! > /run/left");
+  const left = await world.berth("checkable", "debian-13");
+  expect([left.code, left.stdout]).toEqual([
+    5,
+    expect.stringMatching(/sleep .*(file of the host|began outside)/),
+  ]);
+  await world.sh("debian-13", "kill $(cat /run/left)");
   await until(
     "the session's end",
     async () => (await world.berth("checkable", "debian-13")).code === 0,
     10_000,
   );
   expect((await info("debian-13")).state).toBe("running");
+});
+
+checked(`${why}sessions are ended when told, and their users are`, async () => {
+  await world.sh("debian-13", "systemctl stop tick.timer; systemctl reset-failed");
+  const sessions = [
+    ["sleep", "60"],
+    ["sh", "-c", "trap '' HUP; sleep 60; :"],
+  ].map((words) => run([berthBinary, "exec", "debian-13", "--", ...words], { env: world.env }));
+  await until("the sessions", async () => (await world.berth("checkable", "debian-13")).code === 5, 10_000);
+  await Bun.sleep(300);
+  await world.ok("suspend", "debian-13", "--end-sessions");
+  for (const { code, stderr } of await Promise.all(sessions)) {
+    expect(code).toBeGreaterThan(128);
+    expect(stderr).toContain("this session could not be, and was ended");
+  }
+  await world.ok("resume", "debian-13");
+  expect(await world.sh("debian-13", "systemctl --failed --plain --no-legend")).toBe("");
+});
+
+checked(`${why}what fails before CRIU is asked is told, and the container stays suspended`, async () => {
+  const { uuid } = await world.json<Info>("info", "debian-13");
+  await world.ok("suspend", "debian-13");
+  const [volume = ""] = [
+    ...new Bun.Glob(`pool/*/${uuid}*`).scanSync({ cwd: world.at.lib, onlyFiles: false }),
+  ];
+  renameSync(`${world.at.lib}/${volume}`, `${world.at.lib}/elsewhere`);
+  const failed = await world.berth("resume", "debian-13");
+  expect(failed.code).not.toBe(0);
+  expect(failed.stderr).not.toContain("says nothing");
+  expect(failed.stderr).toContain("did not come back");
+  renameSync(`${world.at.lib}/elsewhere`, `${world.at.lib}/${volume}`);
+  await world.ok("resume", "debian-13");
 });
 
 checked(`${why}a suspended container keeps its disk to itself, and starts fresh when told`, async () => {

@@ -93,7 +93,7 @@ function suiteOn(kind: KindName): void {
           const listed = await fails("berth ls");
           expect([listed.code, listed.stdout]).toEqual([0, expect.stringContaining("web")]);
           expect(listed.stderr).toMatch(named);
-          await fails("berth ls");
+          expect((await fails("berth info web")).stderr).toMatch(named);
           const events = await ok("grep -h disk-fails /var/log/berth/events.jsonl");
           expect(events.split("\n").map((line) => JSON.parse(line).container)).toEqual(["idle", "web"]);
           const check = await fails("berth pool check");

@@ -77,6 +77,8 @@ export function containerPaths(name: string, at: Instance = instance) {
     adopted: `${run}/adopted`,
     /** Names of the volumes that the guest started with. */
     volumes: `${run}/volumes`,
+    /** Written when commands of `berth exec` were ended for a checkpoint (native/attach.c). */
+    sessionsEnded: `${run}/sessions-ended`,
     /** When the guest rebooted itself lately, a line each in milliseconds since 1970. */
     reboots: `${run}/reboots`,
     /** Records of a guest that was held for one script, as `run` has them of one that started. */
@@ -89,6 +91,8 @@ export function containerPaths(name: string, at: Instance = instance) {
   } as const;
 }
 
+/** What CRIU said at the last resume that failed, whichever container's: that may be gone, as after a migration to this host. */
+export const failedRestoreLog = (at: Instance = instance): string => `${at.log}/failed-restore.log`;
 export const eventsPath = (at: Instance = instance): string => `${at.log}/events.jsonl`;
 export const templatesDir = (at: Instance = instance): string => `${at.lib}/templates`;
 export const poolDir = (at: Instance = instance): string => `${at.lib}/pool`;

@@ -4,8 +4,9 @@ import { isVolume } from "../config/mounts.ts";
 import { type Container, mustRun } from "../container/container.ts";
 import type { InitRecord } from "../container/status.ts";
 import { runProgram } from "../kernel/run.ts";
-import { mountsOf, ofMounts } from "./mount-obstacles.ts";
+import { mountsOf, ofFiles, ofMounts } from "./mount-obstacles.ts";
 import { type GuestProcess, guestProcesses, listProc, readProc, readProcLink, unitOf } from "./processes.ts";
+import { outsideOf } from "./sessions.ts";
 
 export type Obstacle = {
   /** Where it is a process: its pid in the guest and on the host, its name, its unit. */
@@ -35,13 +36,15 @@ async function look(container: Container): Promise<Obstacle[]> {
   const status = mustRun(container.name);
   const processes = guestProcesses(container.name);
   const mounts = mountsOf(processes);
+  const inGuest = (one: GuestProcess): Found[] => [
+    ...ofMounts(mounts.get(one.pid) ?? [], mounts),
+    ...(outsideOf(one, processes, status.init.pid) === undefined ? ofFiles(one.pid, mounts) : []),
+  ];
   return [
     ...ofSettings(container, status.unattended),
     ...processes
       .flatMap((one) =>
-        [...ofProcess(one, processes, status), ...ofMounts(mounts.get(one.pid) ?? [], mounts)].map((found) =>
-          about(one, found),
-        ),
+        [...ofProcess(one, processes, status), ...inGuest(one)].map((found) => about(one, found)),
       )
       // One that has ended meanwhile has no namespaces, and no parent: it is not what it seemed.
       .filter(({ hostPid }) => hostPid === undefined || readProcLink(hostPid, "ns/mnt") !== undefined),
@@ -102,19 +105,21 @@ function ofSettings({ name, config }: Container, unattended: boolean): Obstacle[
   return found.map((one) => ({ ...nobody, ...one }));
 }
 
+const foundOutside = {
+  session: {
+    what: "was put in by `berth exec` or `enter` and is none of init's",
+    cure: "end that session first, or say --end-sessions",
+  },
+  remainder: {
+    what: "belongs to a session that `berth exec` began outside",
+    cure: "start it as a service, e.g. by systemd-run, or say --end-sessions",
+  },
+} as const;
+
 function ofProcess(one: GuestProcess, all: readonly GuestProcess[], { init }: InitRecord): Found[] {
   if (one.pid === init.pid) return ofDescriptors(one);
-  if (!all.some(({ pid }) => pid === one.parent))
-    return [
-      { what: "was put in by `berth exec` or `enter` and is none of init's", cure: "end that session first" },
-    ];
-  if (one.session === 0)
-    return [
-      {
-        what: "belongs to a session that `berth exec` began outside",
-        cure: "start it as a service, e.g. by systemd-run",
-      },
-    ];
+  const outside = outsideOf(one, all, init.pid);
+  if (outside !== undefined) return [foundOutside[outside]];
   return [...ofNamespaces(one, init.pid), ...ofDescriptors(one)];
 }
 

@@ -178,14 +178,15 @@ export function moveCgroups(file: Uint8Array, from: string, to: string): Uint8Ar
   const { header, entries } = readImage(file);
   const move = (path: string): string =>
     path === from || path.startsWith(`${from}/`) ? to + path.slice(from.length) : path;
-  const longer = BigInt(to.length - from.length);
+  const hidden = BigInt(Buffer.byteLength(from));
+  const longer = BigInt(Buffer.byteLength(to)) - hidden;
   const member = (fields: Field[]): Field[] => {
     const path = bytesOf(fields, MEMBER_PATH);
     const prefix = numberOf(fields, MEMBER_PREFIX) ?? 0n;
     const text = path === undefined ? "" : Buffer.from(path).toString();
     if (move(text) === text) return fields;
     const moved = withBytes(fields, MEMBER_PATH, Buffer.from(move(text)));
-    return prefix < BigInt(from.length) ? moved : withNumbers(moved, { [MEMBER_PREFIX]: prefix + longer });
+    return prefix < hidden ? moved : withNumbers(moved, { [MEMBER_PREFIX]: prefix + longer });
   };
   const dir = (fields: Field[]): Field[] => {
     const name = Buffer.from(bytesOf(fields, DIR_NAME) ?? new Uint8Array()).toString();

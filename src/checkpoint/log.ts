@@ -1,20 +1,21 @@
 /** CRIU's log: kept where the operator finds it, and its known complaints in words. */
-import { copyFileSync, readFileSync } from "node:fs";
+import { copyFileSync, readFileSync, rmSync } from "node:fs";
 import { errnoOf } from "../base/errors.ts";
 import { makeDirs } from "../base/files.ts";
 import { instance } from "../base/paths.ts";
 
 export type Complaint = { readonly what: string; readonly cure: string };
 
-/** Keeps what CRIU wrote into `images` at `target` and gives its text; "" when it wrote nothing. */
+/** Keeps what CRIU wrote into `images` at `target` and gives its text; "" when it wrote nothing, and then nothing older is left there. */
 export function keepLog(images: string, log: "dump.log" | "restore.log", target: string): string {
   makeDirs(instance.log);
   try {
     copyFileSync(`${images}/${log}`, target);
     return readFileSync(target, "utf8");
   } catch (error) {
-    if (errnoOf(error) === "ENOENT") return "";
-    throw error;
+    if (errnoOf(error) !== "ENOENT") throw error;
+    rmSync(target, { force: true });
+    return "";
   }
 }
 
@@ -58,15 +59,20 @@ const known: readonly (readonly [RegExp, string, string])[] = [
     "restart it",
   ],
   [/Control messages in queue/, "a message was on its way between two processes", "try again"],
+  [
+    /closed in-flight socket/,
+    "a connection between two processes waits to be taken and is closed already",
+    "try again",
+  ],
   [/BUG at /, "CRIU ran into a defect of its own", "`berth check`"],
   [/No space left|Disk quota/, "no room for the images", "free some space below /var/lib/berth"],
 ];
 
-/** CRIU's own last complaint, and what it means where that is known. */
-export function complaintOf(log: string): Complaint {
+/** CRIU's own last complaint, and what it means where that is known; `otherwise` where it has none. */
+export function complaintOf(log: string, otherwise = "CRIU says nothing of why"): Complaint {
   const errors = log.split("\n").filter((line) => /\bError\b|\bBUG\b/.test(line));
   const first = errors.find((line) => !harmless.test(line));
-  if (first === undefined) return { what: "CRIU says nothing of why", cure: "" };
+  if (first === undefined) return { what: otherwise, cure: "" };
   const pid = /\b(?:pid|task|Task|process)[: ]+(\d+)/.exec(first)?.[1];
   for (const [pattern, meaning, cure] of known) {
     const line = errors.find((error) => pattern.test(error));
@@ -76,8 +82,8 @@ export function complaintOf(log: string): Complaint {
   return { what: plain(first), cure: "" };
 }
 
-/** What is over a moment later: a daemon's notification, not yet read, that carries credentials or a file. */
-export const passing = /Control messages in queue/;
+/** What is over a moment later: a notification with credentials that is not read yet, a connection closed before it was taken. */
+export const passing = /Control messages in queue|closed in-flight socket/;
 
 /** Said on every run where root lacks CAP_SYS_RESOURCE. */
 const harmless = /Can't setup RLIMIT_NOFILE/;

@@ -17,16 +17,17 @@ import { cgroupHome } from "./cgroup-tree.ts";
 import { newImages, renameCgroups } from "./place.ts";
 import { needCriu } from "./program.ts";
 import { imagesIn, readRecord, saveRecord } from "./record.ts";
-import { bringBack } from "./resume.ts";
-import { mustBeWritable, sizeOf, writeBeside } from "./suspend.ts";
+import { bringBack, hinting } from "./resume.ts";
+import { mustBeWritable, type Sessions, sizeOf, writeBeside } from "./suspend.ts";
 
 /** Takes a snapshot of disk and processes of a running guest, which goes on. Throws what a suspend would. */
 export async function createMemorySnapshot(
   container: LockedContainer,
   request: Omit<SnapshotRequest, "remember">,
   progress: Progress,
+  sessions: Sessions = {},
 ): Promise<SnapshotResult> {
-  await mustBeWritable(container);
+  await mustBeWritable(container, sessions);
   return await createSnapshot(
     container,
     { ...request, remember: (dir, work) => remember(container, dir, work) },
@@ -72,7 +73,9 @@ export async function restoreMemorySnapshot(
   progress.emit({ type: "step", label: "bringing disk, processes and connections back" });
   return await restoreSnapshot(container, snapshotName, async (exchanged) => {
     placeImages(name, dir, memory.cgroup);
-    await bringBack(exchanged, { connected: true });
+    await bringBack(exchanged, { connected: true }).catch((error: unknown) => {
+      throw hinting(error, "nothing has changed; --disk-only boots the disk of then");
+    });
   });
 }
 

@@ -1,8 +1,9 @@
 /** What of a guest's mounts stands in the way of a checkpoint, as /proc/PID/mountinfo shows them (proc(5)). */
 import type { Found } from "./checkable.ts";
-import { type GuestProcess, readProc, readProcLink } from "./processes.ts";
+import { type GuestProcess, listProc, readProc, readProcLink } from "./processes.ts";
 
 type Mount = {
+  readonly id: string;
   /** Of the file system: "0:52". */
   readonly device: string;
   /** What of the file system is mounted; "/" is all of it. */
@@ -26,8 +27,8 @@ export const parseMounts = (mountinfo: string): Mount[] =>
     .split("\n")
     .filter(Boolean)
     .map((line) => {
-      const [, , device = "", root = "", point = ""] = line.split(" ");
-      return { device, root, point, type: / - (\S+) /.exec(line)?.[1] ?? "" };
+      const [id = "", , device = "", root = "", point = ""] = line.split(" ");
+      return { id, device, root, point, type: / - (\S+) /.exec(line)?.[1] ?? "" };
     });
 
 /** File systems that CRIU knows no way to mount again. */
@@ -61,3 +62,24 @@ const partial = (point: string): Found => ({
   what: `has a ${point} of its own that is a part of something mounted nowhere, as DynamicUser= makes it`,
   cure: "`systemctl edit` the unit to PrivateTmp=yes, and restart it",
 });
+
+/** Memory, a file that is removed, or a terminal: those are found otherwise. */
+const otherwise = /^\/(memfd:|SYSV|dev\/(?!null$))| \(deleted\)$/;
+
+/** Files of the host that it has open: what `berth exec` gave to a command, and that to what it left running. */
+export function ofFiles(pid: number, all: ReadonlyMap<number, readonly Mount[]>): readonly Found[] {
+  const ids = new Set([...all.values()].flat().map(({ id }) => id));
+  const foreign = listProc(pid, "fd").find((fd) => {
+    const target = readProcLink(pid, `fd/${fd}`) ?? "";
+    if (!target.startsWith("/") || otherwise.test(target)) return false;
+    const id = /^mnt_id:\s*(\d+)/m.exec(readProc(pid, `fdinfo/${fd}`) ?? "")?.[1];
+    return id !== undefined && !ids.has(id);
+  });
+  if (foreign === undefined) return [];
+  return [
+    {
+      what: "has a file of the host open, from the `berth exec` that began it",
+      cure: "end it, and start it as a service, e.g. by systemd-run",
+    },
+  ];
+}

@@ -1,8 +1,8 @@
 /** Resuming: a suspended guest goes on where it was. */
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { BerthError } from "../base/errors.ts";
 import { makeDirs, writeAtomic } from "../base/files.ts";
-import { containerPaths, instance } from "../base/paths.ts";
+import { containerPaths, failedRestoreLog, instance } from "../base/paths.ts";
 import type { Progress } from "../base/progress.ts";
 import { trace } from "../base/trace.ts";
 import { confineByApparmor } from "../container/apparmor.ts";
@@ -47,7 +47,9 @@ export async function resumeContainer(container: LockedContainer, progress: Prog
   progress.emit({ type: "step", label: "bringing processes and connections back" });
   declareIntent(name, { operation: "resume", uuid: state.uuid, storage: state.storage });
   try {
-    const result = await bringBack(container, { connected: true });
+    const result = await bringBack(container, { connected: true }).catch((error: unknown) => {
+      throw hinting(error, `it stays suspended; \`berth start --fresh ${name}\` gives up what it was doing`);
+    });
     saveState(name, { ...state, suspended: false, shouldRun: true });
     discardCheckpoint(name);
     appendEvent("resume", name, { pid: result.pid });
@@ -56,6 +58,17 @@ export async function resumeContainer(container: LockedContainer, progress: Prog
     clearIntent(name);
   }
 }
+
+/** The same error with more of what can be done. */
+export const hinting = (error: unknown, hint: string): unknown =>
+  error instanceof BerthError
+    ? new BerthError(
+        error.code,
+        error.message,
+        [error.hint, hint].filter((one) => one !== "").join("; "),
+        error.cause,
+      )
+    : error;
 
 export type Return = {
   /** Whether its link is up; else nobody hears it. */
@@ -114,14 +127,25 @@ async function restore(
     const log = keepLog(images, "restore.log", restoreLog);
     cgroups().kill(name);
     releaseRuntime(name);
-    const { what, cure } = complaintOf(log);
-    throw new BerthError(
-      "checkpoint.failed",
-      `container ${name} did not come back and stays suspended: ${what}`,
-      `${cure === "" ? "" : `${cure}; `}CRIU's log is ${restoreLog}; \`berth start --fresh ${name}\` gives up what it was doing`,
-      error,
-    );
+    throw notBack(name, log, error);
   }
+}
+
+/** CRIU's own words say most. Where it had none to say, what failed around it does: berth-launch, or the look at its health. */
+function notBack(name: string, log: string, error: unknown): BerthError {
+  const words = error instanceof Error ? error.message : String(error);
+  const { what, cure } = complaintOf(log, words.replace(`container ${name} did not come back: `, ""));
+  if (log !== "") copyFileSync(containerPaths(name).restoreLog, failedRestoreLog());
+  const hints = [
+    ...(cure === "" ? [] : [cure]),
+    ...(log === "" ? [] : [`CRIU's log is ${failedRestoreLog()}`]),
+  ];
+  return new BerthError(
+    "checkpoint.failed",
+    `container ${name} did not come back: ${what}`,
+    hints.join("; "),
+    error,
+  );
 }
 
 /** Directories and owners before, values when the guest is in it: a v2 cgroup with controllers on takes no process. */

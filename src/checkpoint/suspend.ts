@@ -33,6 +33,7 @@ import { complaintOf, keepLog, passing } from "./log.ts";
 import { type Criu, needCriu } from "./program.ts";
 import { type CheckpointRecord, imagesIn, imagesLink, readable, saveRecordIn } from "./record.ts";
 import { dumpRequest } from "./request.ts";
+import { endSessions } from "./sessions.ts";
 
 export type SuspendResult = {
   /** Bytes of images. */
@@ -52,9 +53,10 @@ export const logLevel = (): number => (process.env.BERTH_DEBUG === "1" ? 4 : 1);
 export async function suspendContainer(
   container: LockedContainer,
   progress: Progress,
+  sessions: Sessions = {},
 ): Promise<SuspendResult> {
   const { name, state } = container;
-  await mustBeWritable(container);
+  await mustBeWritable(container, sessions);
   progress.emit({ type: "step", label: "writing processes and connections" });
   declareIntent(name, { operation: "suspend", uuid: state.uuid, storage: state.storage });
   try {
@@ -72,12 +74,16 @@ export async function suspendContainer(
   }
 }
 
+/** Whether commands of `berth exec` and `enter` are ended for it; else they stand in the way. */
+export type Sessions = { readonly end?: boolean };
+
 /** Throws what `writeDown` would, before anything is done: container.frozen, container.not-checkable, host.missing-feature. */
-export async function mustBeWritable(container: LockedContainer): Promise<void> {
+export async function mustBeWritable(container: LockedContainer, sessions: Sessions = {}): Promise<void> {
   const { name } = container;
   if (mustRun(name).state === "frozen")
     throw new BerthError("container.frozen", `container ${name} is frozen`, `berth thaw ${name}`);
   await needCriu();
+  if (sessions.end === true) await endSessions(name);
   await refuseUncheckable(container);
 }
 
@@ -221,7 +227,7 @@ async function dumpOnce(
   const log = keepLog(images, "dump.log", dumpLog);
   if (verdict.ok) return result;
   discard();
-  const { what, cure } = complaintOf(log);
+  const { what, cure } = complaintOf(log, verdict.words);
   throw new BerthError(
     "checkpoint.failed",
     `container ${name} was not ${leaveRunning ? "written down" : "suspended"} and goes on: ${what}`,

@@ -61,9 +61,13 @@ export async function viewAll(names: readonly string[] = containerNames()): Prom
   const there = new Set(containerNames());
   const views = names.filter((name) => there.has(name)).map(viewWith(mountTable()));
   trace(`${views.length} containers read`);
-  watchPools((driver) => [...there].filter((name) => liesOn(name, driver)));
+  watchDisks();
   return views;
 }
+
+/** Warns of pools whose disk fails, and notes it in the events of the containers that lie there. */
+export const watchDisks = (): void =>
+  watchPools((driver) => containerNames().filter((name) => liesOn(name, driver)));
 
 function liesOn(name: string, driver: DriverName): boolean {
   try {

@@ -12,7 +12,7 @@ import type { Progress } from "../base/progress.ts";
 import { cgroupHome } from "../checkpoint/cgroup-tree.ts";
 import { imagesIn, readRecord } from "../checkpoint/record.ts";
 import { resumeContainer } from "../checkpoint/resume.ts";
-import { mustBeWritable, suspendContainer, writeBeside } from "../checkpoint/suspend.ts";
+import { mustBeWritable, type Sessions, suspendContainer, writeBeside } from "../checkpoint/suspend.ts";
 import { type BackupRequest, type BackupResult, backupContainer } from "../container/backup.ts";
 import type { LockedContainer } from "../container/container.ts";
 import type { ProcessTaker } from "../container/restore.ts";
@@ -38,6 +38,7 @@ export async function writeCheckpoint(
   container: LockedContainer,
   request: Omit<BackupRequest, "processes">,
   progress: Progress,
+  sessions: Sessions = {},
 ): Promise<BackupResult> {
   const { name, state } = container;
   if (state.suspended) {
@@ -45,7 +46,7 @@ export async function writeCheckpoint(
     const processes = { remember: undefined, found: () => foundIn(checkpoint, name) };
     return await backupContainer(container, { ...request, processes }, progress);
   }
-  await mustBeWritable(container);
+  await mustBeWritable(container, sessions);
   const dir = memoryDir(name, FOR_A_FILE);
   const remember = async (work: () => Promise<void>): Promise<number> => {
     makeDirs(dirname(dir));
@@ -64,10 +65,11 @@ export async function writeCheckpointAndStop(
   container: LockedContainer,
   request: Omit<BackupRequest, "processes">,
   progress: Progress,
+  sessions: Sessions = {},
 ): Promise<BackupResult> {
   const { name } = container;
   const ran = !container.state.suspended;
-  const frozen = ran ? (await suspendContainer(container, progress)).frozen : 0;
+  const frozen = ran ? (await suspendContainer(container, progress, sessions)).frozen : 0;
   const suspended = { ...container, state: loadState(name) };
   try {
     const result = await writeCheckpoint(suspended, request, progress);

@@ -135,8 +135,8 @@ test.skipIf(!isRoot)("what has not changed is not sent again", async () => {
   writeFileSync(`${from}/a/one`, "1");
   writeFileSync(`${from}/a/two`, "2");
   await Bun.sleep(50); // younger than this a change may not show in ctime
-  const before = surveyTree(from);
-  expect(changesBetween(before, surveyTree(from)).changed.size).toBe(0);
+  const before = await surveyTree(from);
+  expect(changesBetween(before, await surveyTree(from)).changed.size).toBe(0);
   writeFileSync(`${from}/a/two`, "3");
-  expect([...changesBetween(before, surveyTree(from)).changed]).toEqual(["a/two"]);
+  expect([...changesBetween(before, await surveyTree(from)).changed]).toEqual(["a/two"]);
 });

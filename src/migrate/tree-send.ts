@@ -2,6 +2,7 @@
  * Sending a tree in passes: the first has all of it, each later one what changed since. Only during
  * the last one nobody may write to the tree. What has changed is told by inode and ctime, which nothing in the tree can forge.
  */
+import { setImmediate } from "node:timers/promises";
 import type { Progress } from "../base/progress.ts";
 import { isLeftOut, type Written, writeGuestTree } from "../storage/archive/backup-writer.ts";
 import { endOfArchive } from "../storage/archive/tar-block.ts";
@@ -26,17 +27,23 @@ export const nothingSent: Survey = new Map();
 const GRANULE_NS = 20_000_000n;
 const UNKNOWN = -1n;
 
+/** After so many entries others have their turn: the other side waits for a beat. */
+const TURN = 1024;
+
 /** Looks at every entry that an archive of the tree would have. */
-export function surveyTree(path: string, live = false): Survey {
+export async function surveyTree(path: string, live = false, signal?: AbortSignal): Promise<Survey> {
   const settledBefore = BigInt(Date.now()) * 1_000_000n - GRANULE_NS;
   const survey = new Map<string, Mark>();
-  for (const { relative, stat } of treeEntries(path, (entry) => isLeftOut(entry, true), live))
+  for (const { relative, stat } of treeEntries(path, (entry) => isLeftOut(entry, true), live)) {
+    if (survey.size % TURN === 0) await setImmediate();
+    signal?.throwIfAborted();
     survey.set(relative.toString("latin1"), {
       inode: stat.ino,
       ctime: stat.ctimeNs < settledBefore ? stat.ctimeNs : UNKNOWN,
       directory: stat.isDirectory(),
       linked: stat.nlink > 1n && !stat.isDirectory(),
     });
+  }
   return survey;
 }
 
@@ -86,7 +93,7 @@ export async function sendPass(
   written: Written,
   progress: Progress,
 ): Promise<{ readonly survey: Survey; readonly entries: number }> {
-  const survey = surveyTree(path, live);
+  const survey = await surveyTree(path, live, progress.signal);
   const { changed, gone, renewed } = changesBetween(before, survey);
   for (let at = 0; at < Math.max(gone.length, renewed.length); at += BATCH)
     await line.ask({

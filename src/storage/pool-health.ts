@@ -2,11 +2,12 @@
 import { statSync } from "node:fs";
 import { BerthError, describeErrno, errnoOf } from "../base/errors.ts";
 import { listIfExists, readIfExists } from "../base/files.ts";
+import { poolDir } from "../base/paths.ts";
 import { driverNames } from "../config/storage-drivers.ts";
 import { btrfsUuid } from "../kernel/btrfs.ts";
 import { mountOf } from "../kernel/mountinfo.ts";
 import type { DriverName } from "./driver.ts";
-import { isMounted, mountPoint, readPool } from "./pool-record.ts";
+import { isMounted, mountPoint, poolPlaces, readPool } from "./pool-record.ts";
 
 export type PoolAlarm = {
   readonly driver: DriverName;
@@ -78,13 +79,21 @@ const deviceOf = (driver: DriverName): string => readPool(driver)?.source.path ?
 /** What a disk that fails makes of a system call. EUCLEAN is ext4's and XFS's word for damage that they met. */
 const diskErrnos: ReadonlySet<string> = new Set(["EIO", "EROFS", "ENXIO", "EUCLEAN"]);
 
+/** Whether it is the disk's: files elsewhere, whose path the error has, may have troubles of their own. */
+function isOfDisk(error: unknown): boolean {
+  if (!diskErrnos.has(errnoOf(error) ?? "")) return false;
+  const path = error instanceof Error && "path" in error ? String(error.path) : undefined;
+  return (
+    path === undefined || path.startsWith(poolDir()) || poolPlaces().some((place) => path.startsWith(place))
+  );
+}
+
 /** The error of work on a driver's volumes: where the pool's disk fails, it says so and names both. */
 export function onPool(driver: DriverName, error: unknown): unknown {
+  if (readPool(driver) === undefined || (error instanceof BerthError && error.code === "host.disk"))
+    return error;
   const [fault] = diskFaults(driver);
-  const errno = errnoOf(error instanceof BerthError ? error.cause : error);
-  const seen = errno !== undefined && diskErrnos.has(errno);
-  if (readPool(driver) === undefined || (fault === undefined && !seen)) return error;
-  if (error instanceof BerthError && error.code === "host.disk") return error;
+  if (fault === undefined && !isOfDisk(error instanceof BerthError ? error.cause : error)) return error;
   const what = error instanceof Error ? error.message : String(error);
   return new BerthError(
     "host.disk",

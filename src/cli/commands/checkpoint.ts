@@ -8,6 +8,7 @@ import { compressionFor } from "../archive-file.ts";
 import { nameArgument } from "../each.ts";
 import { defineCommand } from "../framework/command.ts";
 import { visible } from "../framework/escape.ts";
+import { endSessionsOption } from "../sessions-option.ts";
 
 export const command = defineCommand({
   name: "checkpoint",
@@ -17,6 +18,7 @@ export const command = defineCommand({
   arguments: [nameArgument, { name: "file", kind: "path", summary: "Where to write it; - for stdout" }],
   options: [
     { name: "stop", kind: "flag", summary: "Let it not go on: it is stopped once the file is whole" },
+    endSessionsOption,
     { name: "upper", kind: "flag", summary: "Of the disk only what was written over the template" },
     {
       name: "compress",
@@ -43,7 +45,8 @@ export const command = defineCommand({
     const write = stop ? writeCheckpointAndStop : writeCheckpoint;
     const { frozen, ...made } = await withContainer(
       name,
-      async (container) => await write(container, request, context.progress),
+      async (container) =>
+        await write(container, request, context.progress, { end: context.options["end-sessions"] }),
     );
     if (file === "-") return 0;
     const size = statSync(file).size;

@@ -5,7 +5,7 @@ import { type DiskUse, diskOf } from "../../container/disk.ts";
 import { type Layer, securityLayers } from "../../container/security.ts";
 import { listSnapshots } from "../../container/snapshots.ts";
 import { describeExit } from "../../container/status.ts";
-import { type View, viewOf } from "../../container/view.ts";
+import { type View, viewOf, watchDisks } from "../../container/view.ts";
 import { ID_COUNT } from "../../launch/plan.ts";
 import { swapOf } from "../../resources/limits.ts";
 import { nameArgument } from "../each.ts";
@@ -143,6 +143,7 @@ export const command = defineCommand({
       return;
     }
     const view = viewOf(name);
+    watchDisks();
     const disk = view.disk ?? diskOf(view);
     const snapshots = listSnapshots(name).length;
     context.out.result({ ...viewData(view), disk: disk ?? null, snapshots }, () =>

@@ -1,3 +1,4 @@
+import { BerthError } from "../../base/errors.ts";
 import { requireRoot } from "../../base/root.ts";
 import { formatSize } from "../../base/units.ts";
 import { withContainer } from "../../container/container.ts";
@@ -6,6 +7,7 @@ import { snapshotNameAt } from "../../container/snapshot-schedule.ts";
 import type { SnapshotMemory } from "../../container/snapshots.ts";
 import { nameArgument } from "../each.ts";
 import { defineCommand } from "../framework/command.ts";
+import { endSessionsOption } from "../sessions-option.ts";
 
 export const command = defineCommand({
   name: "snapshot create",
@@ -24,6 +26,7 @@ export const command = defineCommand({
       summary: "After this time `berth snapshot run` removes it",
     },
     { name: "memory", kind: "flag", summary: "Keep processes and memory of the running guest as well" },
+    endSessionsOption,
   ] as const,
   examples: [
     { command: "berth snapshot create web1 before-upgrade", what: "Before something risky" },
@@ -41,13 +44,18 @@ export const command = defineCommand({
       expires: expires === undefined ? undefined : new Date(Date.now() + expires * 1000),
       scheduled: false,
     };
-    const create = memory
-      ? (await import("../../checkpoint/memory.ts")).createMemorySnapshot
-      : createSnapshot;
-    const made = await withContainer(
-      name,
-      async (container) => await create(container, request, context.progress),
-    );
+    const sessions = { end: context.options["end-sessions"] };
+    if (sessions.end && !memory)
+      throw new BerthError(
+        "usage.bad-argument",
+        "--end-sessions is for --memory",
+        "leave it out: a snapshot of the disk has no need of it",
+      );
+    const made = await withContainer(name, async (container) => {
+      if (!memory) return await createSnapshot(container, request, context.progress);
+      const { createMemorySnapshot } = await import("../../checkpoint/memory.ts");
+      return await createMemorySnapshot(container, request, context.progress, sessions);
+    });
     const still = Math.round(made.frozen * 10) / 10;
     context.out.result({ container: name, ...made.snapshot, frozenMilliseconds: still }, () =>
       made.snapshot.running

@@ -6,6 +6,7 @@ import { statusOf } from "../../container/status.ts";
 import { namesArgument, namesOf } from "../each.ts";
 import { defineCommand } from "../framework/command.ts";
 import { eachName } from "../framework/each-name.ts";
+import { endSessionsOption } from "../sessions-option.ts";
 
 export const command = defineCommand({
   name: "suspend",
@@ -13,19 +14,20 @@ export const command = defineCommand({
   description:
     "The guest ends and takes no memory or processor any more; `berth resume` lets it go on where it was, also after a boot of the host. Connections last as long as the other side is patient. Whatever stands in the way leaves the guest running; `berth checkable` looks beforehand. `--all` suspends those that run.",
   arguments: [namesArgument],
-  options: [],
+  options: [endSessionsOption],
   examples: [
     { command: "berth suspend web1", what: "Put web1 aside" },
-    { command: "berth suspend --all", what: "Before a boot of the host" },
+    { command: "berth suspend --all --end-sessions", what: "Before a boot of the host" },
   ],
   seeAlso: ["resume", "checkable", "freeze"],
   async run(context) {
     requireRoot();
     const names = namesOf(context, (name) => statusOf(name).state === "running");
+    const sessions = { end: context.options["end-sessions"] };
     return await eachName(
       context,
       names,
-      (name) => withContainer(name, (container) => suspendContainer(container, context.progress)),
+      (name) => withContainer(name, (container) => suspendContainer(container, context.progress, sessions)),
       {
         render: (name, { bytes, processes, frozen }) =>
           context.quiet
