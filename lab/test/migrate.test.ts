@@ -126,7 +126,9 @@ const same = (host: Host): Promise<string> =>
 
 /** It is well there: systemd content, timers tick, limits bind, its profile confines it. */
 async function mustBeWell(host: Host): Promise<void> {
-  expect(await inGuest(host, "systemctl is-system-running --wait")).toBe("running");
+  const health =
+    "systemctl is-system-running --wait || { systemctl --failed --plain --no-legend; journalctl -p warning -n 20; }";
+  expect(await inGuest(host, health)).toBe("running");
   const ticks = "wc -l < /run/ticks";
   const before = Number(await inGuest(host, ticks));
   await host.run("sleep 4");
