@@ -13,7 +13,8 @@ setsockopt $s, IPPROTO_TCP, TCP_NODELAY, 1; $s->blocking(0); $last = time; $long
 for (;;) {
   syswrite $s, "x"; $in = ""; vec($in, fileno $s, 1) = vec($in, 0, 1) = 1; select $in, undef, undef, 0.001;
   if (vec $in, fileno $s, 1) {
-    if (!sysread $s, $b, 4096) { print "ended\\n"; last } $now = time;
+    $n = sysread $s, $b, 4096; next if !defined $n && $!{EAGAIN};
+    if (!$n) { print "ended: $!\\n"; last } $now = time;
     $longest = $now - $last if $now - $last > $longest; $last = $now
   }
   if (vec $in, 0, 1) { sysread STDIN, $b, 4096 or last; printf "%.1f\\n", 1000 * $longest; $longest = 0 }
@@ -44,8 +45,11 @@ export async function openEcho(within: readonly string[], address: string): Prom
     child.stdin.write("\n");
     await child.stdin.flush();
     const { value } = await answers.read();
-    const gap = Number(Buffer.from(value ?? []).toString());
-    if (value === undefined || Number.isNaN(gap)) throw new Error("the client's connection broke");
+    const said = Buffer.from(value ?? [])
+      .toString()
+      .trim();
+    const gap = Number(said);
+    if (said === "" || Number.isNaN(gap)) throw new Error(`the client's connection broke: ${said}`);
     return gap;
   };
   return {

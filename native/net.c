@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/if_addr.h>
 #include <linux/if_link.h>
 #include <linux/veth.h>
@@ -10,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/random.h>
 
 #include "clock.h"
@@ -118,6 +120,23 @@ static int build_veth(struct nl *m, const struct plan_record *r, uint32_t bridge
 	return 0;
 }
 
+/* The pair of the guest's last run: connections that nobody answers keep its network namespace for minutes. Only the one
+ * whose MAC is the guest's is taken away. */
+static void drop_former(int sock, const char *name, const char *mac)
+{
+	char path[64], found[32];
+	struct nl m;
+	(void)snprintf(path, sizeof path, "/sys/class/net/%s/address", name);
+	uint32_t index = if_nametoindex(name);
+	if (index == 0 || read_file_at(AT_FDCWD, path, found, sizeof found) < 0 || strncasecmp(found, mac, strlen(mac)) != 0)
+		return;
+	struct ifinfomsg *body = nl_start(&m, RTM_DELLINK, 0, sizeof *body);
+	if (!body)
+		return;
+	body->ifi_index = (int)index;
+	(void)nl_do(sock, &m);
+}
+
 static int make_veth(int sock, const struct plan_record *r, int netns)
 {
 	const char *name = r->args[0].data, *bridge = r->args[6].data;
@@ -131,8 +150,12 @@ static int make_veth(int sock, const struct plan_record *r, int netns)
 			return -1;
 		if (nl_do(sock, &m) == 0)
 			return 0;
-		/* EEXIST: the pair of the guest's last run goes a little after its network namespace. EBUSY: index taken. */
-		if ((errno != EEXIST && errno != EBUSY) || clock_us() > deadline)
+		/* EEXIST: there is a pair of the guest's last run. EBUSY: index taken. */
+		int err = errno;
+		if (err == EEXIST && *r->args[4].data)
+			drop_former(sock, name, r->args[4].data);
+		errno = err;
+		if ((err != EEXIST && err != EBUSY) || clock_us() > deadline)
 			return fail("veth", "%s - %s%s%s", name, r->args[1].data, *m.said ? ": " : "", m.said);
 		sleep_ms(NAME_STEP_MS);
 	}

@@ -50,7 +50,9 @@ function fuzzNative() {
 function missingForLibFuzzer() {
   if (linksFuzzers()) return undefined;
   if (!tryInstallPackages(["clang"])) return "package clang is missing (apt-get install clang, as root)";
-  const library = `libclang-rt-${output("clang", ["-dumpversion"])?.split(".")[0]}-dev`;
+  const version = output("clang", ["-dumpversion"]);
+  if (version === undefined) return "clang does not run";
+  const library = `libclang-rt-${version.split(".")[0]}-dev`;
   if (!tryInstallPackages([library])) return `package ${library} is missing`;
   return linksFuzzers() ? undefined : "clang cannot link with -fsanitize=fuzzer";
 }
