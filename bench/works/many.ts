@@ -12,7 +12,7 @@ type Side = {
   readonly create: (name: string) => number;
   readonly start: (name: string) => number;
   readonly list: () => number;
-  readonly remove: (name: string) => void;
+  readonly remove: (name: string) => unknown;
   /** Names of the series. */
   readonly as: { readonly list: string; readonly start: string };
 };
@@ -31,10 +31,7 @@ const sides = ({ berth, lxc }: Bench): readonly Side[] => [
     create: (name) => lxc.run("copy", "-n", "busybox", "-N", name, "-s", "-B", "overlay"),
     start: (name) => lxc.run("start", "-n", name, "-d"),
     list: () => lxc.run("ls", "-f"),
-    remove: (name) => {
-      lxc.run("stop", "-k", "-n", name);
-      lxc.run("destroy", "-n", name);
-    },
+    remove: (name) => lxc.run("destroy", "-f", "-n", name),
     as: { list: "lxc-ls -f", start: "lxc-start all" },
   },
 ];
