@@ -18,7 +18,7 @@ import { quoteName, refused } from "./damaged.ts";
 import { dataOf } from "./file-data.ts";
 import type { Member } from "./member.ts";
 import { memberPath, pathKey } from "./member-path.ts";
-import { inPlace, makeLink, writeFresh } from "./place.ts";
+import { dropEmptyDirectory, inPlace, makeLink, writeFresh } from "./place.ts";
 import type { Unpacking } from "./unpack.ts";
 
 /** Makes the link, or a copy of what it names where policy wants no second name. The tree holds what this archive brought alone. */
@@ -30,8 +30,11 @@ export async function copyLinked(
 ): Promise<void> {
   const target = memberPath(member.link, member.name);
   // A link to itself has been made already; as any other it would first remove what it names.
+  const there = find(target, state);
+  if (there !== undefined && pathKey(target) === pathKey(parts)) return;
+  if (there !== undefined) dropEmptyDirectory(path, member, state);
+  // Found anew: a directory that went may have been on the way to it.
   const source = find(target, state);
-  if (source !== undefined && pathKey(target) === pathKey(parts)) return;
   if (source === undefined) {
     if (!state.leftOut.has(pathKey(target))) throw notThere(member);
     state.nodes += 1;

@@ -102,8 +102,14 @@ export function inPlace<T>(path: Buffer, member: Member, state: Unpacking, make:
 }
 
 function clear(path: Buffer, member: Member, state: Unpacking): void {
-  if (lstatSync(path).isDirectory()) dropDirectory(path, member, state);
-  else unlinkSync(path);
+  if (!dropEmptyDirectory(path, member, state)) unlinkSync(path);
+}
+
+/** Whether a directory was in the place; it is gone then. */
+export function dropEmptyDirectory(path: Buffer, member: Member, state: Unpacking): boolean {
+  if (lstatSync(path, { throwIfNoEntry: false })?.isDirectory() !== true) return false;
+  dropDirectory(path, member, state);
+  return true;
 }
 
 function dropDirectory(path: Buffer, member: Member, state: Unpacking): void {

@@ -194,11 +194,13 @@ describe.skipIf(!isRoot)("contained", () => {
     const result = await put([
       { name: "a", content: "x", mode: 0o4711, uid: 3, pax: { "SCHILY.xattr.user.k": "v" } },
       { name: "dir/b", type: "1", link: "./a" },
+      { name: "other/b", type: "5" },
+      { name: "other/b", type: "1", link: "dir/b" },
       { name: "a", type: "1", link: "a" },
       { name: "l", type: "2", link: "/etc/passwd" },
       { name: "m", type: "1", link: "l" },
     ]);
-    expect(result).toMatchObject({ copies: 2, entries: 5 });
+    expect(result).toMatchObject({ copies: 3, entries: 7 });
     expect(statSync(`${tree}/dir/b`)).toMatchObject({ nlink: 1, uid: 3 });
     expect(statSync(`${tree}/dir/b`).mode & 0o7777).toBe(0o4711);
     expect(xattrsOf(`${tree}/dir/b`)).toEqual(xattrsOf(`${tree}/a`));
