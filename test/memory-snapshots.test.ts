@@ -95,6 +95,15 @@ checked(`${why}what cannot come back leaves the container as it was`, async () =
   expect((await world.berth("snapshot", "restore", name, "bad")).stderr).toContain("bad.memory is damaged");
   await world.ok("snapshot", "restore", name, "bad", "--disk-only");
   expect((await info()).state).toBe("stopped");
+  // It lies on the snapshot's layers already: what tells the old volume from the new one is not state.json.
+  writeFileSync(`${dir}/fs-1.img`, whole);
+  await world.ok("start", name);
+  await world.sh(name, "echo again > /root/disk; sync");
+  await world.ok("stop", "--kill", name);
+  expect((await world.berth("snapshot", "restore", name, "bad")).stderr).toContain("did not come back");
+  await world.ok("start", name);
+  expect(await world.sh(name, "cat /root/disk")).toBe("again");
+  await world.ok("stop", "--kill", name);
   await world.ok("snapshot", "rm", name, "bad");
   expect(memories()).toEqual(["warm.memory"]);
 });

@@ -137,8 +137,9 @@ export async function replaceVolume(
   const { name, state } = container;
   const { uuid, storage, baseUid } = state;
   const revives = revive !== undefined;
+  const same = areSame(state.layers, layers);
   const intent: IntentOf<"replace"> = {
-    ...{ operation: "replace", uuid, storage, layers, old: newLayerId(), revives },
+    ...{ operation: "replace", uuid, storage, layers, old: newLayerId(), revives, same },
   };
   const driver = storageDriver(storage);
   // What an earlier run left must not be taken for the one that comes.
@@ -152,12 +153,15 @@ export async function replaceVolume(
     else await revive(replaced(state, layers));
   } catch (error) {
     if (revives) discardCheckpoint(name);
-    await settleReplace(name, { ...intent, revives: false });
+    await settleReplace(name, { ...intent, revives: false }, false);
     throw error;
   }
-  await settleReplace(name, intent);
+  await settleReplace(name, intent, true);
   return loadState(name);
 }
+
+const areSame = (some: readonly Layer[], others: readonly Layer[]): boolean =>
+  JSON.stringify(some) === JSON.stringify(others);
 
 /** The files that tell the guest who it is may be older than its address: they are written anew. */
 const replaced = (state: ContainerState, layers: readonly Layer[]): ContainerState => ({
@@ -166,13 +170,20 @@ const replaced = (state: ContainerState, layers: readonly Layer[]): ContainerSta
   identity: "",
 });
 
-/** Completes a replacement whose new volume is there and noted, or carries a guest; takes back any other. */
-export async function settleReplace(name: string, intent: IntentOf<"replace">): Promise<void> {
+/**
+ * Completes a replacement whose new volume is there and noted, or carries a guest; takes back any other. `succeeded` where
+ * that is known: state.json does not tell when the layers are what they were.
+ */
+export async function settleReplace(
+  name: string,
+  intent: IntentOf<"replace">,
+  succeeded?: boolean,
+): Promise<void> {
   const { uuid, storage, layers, old } = intent;
-  if (intent.revives === true && settleRun(name))
-    saveState(name, { ...replaced(loadState(name), layers), shouldRun: true });
-  const state = loadState(name);
-  const done = JSON.stringify(state.layers) === JSON.stringify(layers) && storageDriver(storage).exists(uuid);
+  const runs = intent.revives === true && settleRun(name);
+  if (runs) saveState(name, { ...replaced(loadState(name), layers), shouldRun: true });
+  const noted = areSame(loadState(name).layers, layers) && storageDriver(storage).exists(uuid);
+  const done = intent.same === true ? (succeeded ?? runs) : noted;
   if (!done) await putBack(storage, uuid, old);
   clearIntent(name);
   await sweepLayers();

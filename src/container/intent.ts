@@ -40,6 +40,8 @@ export type Intent =
       readonly old: string;
       /** Whether processes are brought back on it: that decides whether it stands. RUNDIR/init tells. */
       readonly revives?: boolean;
+      /** Whether it lies on these layers already: state.json then does not tell whether this was done. */
+      readonly same?: boolean;
     })
   /** Its processes are being written to checkpoint/; state.json tells whether that is done. */
   | (Owner & { readonly operation: "suspend" })
