@@ -51,6 +51,15 @@ static int work(int argc, char **argv)
 	return w.create ? tar_create(dir, STDOUT_FILENO) : tar_extract(STDIN_FILENO, dir);
 }
 
+/* One line of criu's log, whose complaints begin so. Names are the guest's. */
+static void complain(void)
+{
+	for (char *c = failure.text; *c; c++)
+		if ((unsigned char)*c < ' ' || (unsigned char)*c > '~')
+			*c = '?';
+	(void)fprintf(stderr, "Error (%s): %s: %s\n", failure.step, failure.text, strerror(failure.err));
+}
+
 int main(int argc, char **argv)
 {
 	int result = work(argc, argv);
@@ -60,6 +69,6 @@ int main(int argc, char **argv)
 		result = fail("tar", "/usr/bin/tar");
 	}
 	if (result < 0)
-		(void)fprintf(stderr, "%s: %s: %s\n", failure.step, failure.text, strerror(failure.err));
+		complain();
 	return result < 0;
 }

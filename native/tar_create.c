@@ -170,7 +170,13 @@ int tar_create(int dir, int out_fd)
 	if (result <= 0)
 		return result;
 	w.out = &out;
-	if (gzip_begin(&out, out_fd) < 0 || visit(&w, dir, ".", ".", &st) < 0 || walk(&w, dir, ".", 0) < 0)
+	if (gzip_begin(&out, out_fd) < 0)
 		return -1;
+	/* Begun: what only the real tar knows cannot be left to it any more. */
+	result = visit(&w, dir, ".", ".", &st);
+	if (result > 0)
+		result = walk(&w, dir, ".", 0);
+	if (result <= 0)
+		return result < 0 ? -1 : fail_with(EBUSY, "tar", "the directory changed meanwhile");
 	return gzip_put(&out, end, sizeof end) < 0 || gzip_end(&out) < 0 ? -1 : 1;
 }

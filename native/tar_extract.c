@@ -29,6 +29,25 @@ static bool number(const char *field, size_t size, uint64_t *out)
 	return true;
 }
 
+/* All bytes of a header are in its sum, its own field as blanks. */
+static bool is_whole(const struct tar_header *h)
+{
+	uint64_t said;
+	uint32_t sum = 0;
+	for (size_t i = 0; i < sizeof *h; i++)
+		sum += ((const uint8_t *)h)[i];
+	for (size_t i = 0; i < sizeof h->checksum; i++)
+		sum += (uint32_t)' ' - (uint8_t)h->checksum[i];
+	return number(h->checksum, sizeof h->checksum, &said) && said == sum;
+}
+
+/* The end is two blocks of zeros. */
+static bool is_end(const struct tar_header *h)
+{
+	static const struct tar_header zeros;
+	return memcmp(h, &zeros, sizeof zeros) == 0;
+}
+
 static int damaged(void)
 {
 	return fail_with(EPROTO, "tar", "the archive is damaged");
@@ -41,9 +60,9 @@ static int next(struct gzip_in *in, struct member *m)
 	uint64_t mode, uid, gid, size, mtime;
 	if (gzip_get(in, &h, sizeof h) < 0)
 		return -1;
-	if (h.name[0] == '\0')
+	if (is_end(&h))
 		return 0;
-	if (memcmp(h.magic, "ustar", 6) != 0 || !number(h.mode, sizeof h.mode, &mode) || !number(h.uid, sizeof h.uid, &uid) ||
+	if (!is_whole(&h) || memcmp(h.magic, "ustar", 6) != 0 || !number(h.mode, sizeof h.mode, &mode) || !number(h.uid, sizeof h.uid, &uid) ||
 	    !number(h.gid, sizeof h.gid, &gid) || !number(h.size, sizeof h.size, &size) ||
 	    !number(h.mtime, sizeof h.mtime, &mtime))
 		return damaged();

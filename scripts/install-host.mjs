@@ -88,7 +88,10 @@ function removeTimer() {
 /** By rename: a program that is running keeps its file. */
 function place(source, target, mode) {
   try {
-    mkdirSync(dirname(target), { recursive: true });
+    // The guest's root, nobody on the host, runs what lies there.
+    const made = mkdirSync(dirname(target), { recursive: true });
+    for (let dir = dirname(target); made !== undefined && dir.startsWith(made); dir = dirname(dir))
+      chmodSync(dir, 0o755);
     copyFileSync(source, `${target}.new`);
     chmodSync(`${target}.new`, mode);
     renameSync(`${target}.new`, target);
