@@ -272,12 +272,13 @@ static int run(struct attach *a)
 }
 
 /* Who ends sessions for a checkpoint leaves a mark (src/checkpoint/sessions.ts): their users are told. */
-static void tell_ended(const char *rundir, time_t since)
+static void tell_ended(const char *rundir, struct timespec since)
 {
 	char path[PATH_MAX];
 	struct stat mark;
 	int n = snprintf(path, sizeof path, "%s/sessions-ended", rundir);
-	if (n < 0 || (size_t)n >= sizeof path || stat(path, &mark) < 0 || mark.st_mtim.tv_sec < since)
+	if (n < 0 || (size_t)n >= sizeof path || stat(path, &mark) < 0 || mark.st_mtim.tv_sec < since.tv_sec ||
+	    (mark.st_mtim.tv_sec == since.tv_sec && mark.st_mtim.tv_nsec < since.tv_nsec))
 		return;
 	(void)dprintf(STDERR_FILENO, "berth: the container is written down with what it is doing (suspend, snapshot, checkpoint): "
 				     "this session could not be, and was ended\n");
@@ -299,7 +300,9 @@ int attach_main(int argc, char **argv)
 		.slave = -1,
 		.program_fd = -1,
 	};
-	time_t since = time(NULL);
+	/* The clock that files are stamped by. */
+	struct timespec since;
+	(void)clock_gettime(CLOCK_REALTIME_COARSE, &since);
 	int status = prepare(&a, argc, argv) < 0 ? -1 : run(&a);
 	terminal_restore(&a.terminal);
 	if (status < 0) {
