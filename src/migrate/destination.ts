@@ -251,7 +251,13 @@ async function waitForWord(
   trace(`asked: ${word?.type}`);
   if (word?.type === "revive") {
     const giveUp = (): void => declareIntent(name, { operation: "create", uuid, storage, layers });
-    await Promise.all([reviveOr(container, giveUp), lasting]);
+    const [revived, written] = await Promise.allSettled([reviveOr(container, giveUp), lasting]);
+    if (written.status === "rejected") {
+      giveUp();
+      cgroups().kill(name);
+      throw written.reason;
+    }
+    if (revived.status === "rejected") throw revived.reason;
     await line.done();
     word = await line.next();
     trace(`asked: ${word?.type}`);

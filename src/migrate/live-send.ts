@@ -49,14 +49,18 @@ export async function moveLive(move: Move): Promise<number> {
       since = frozen;
       patience.signal.throwIfAborted();
       await stages.run("writing its processes down", async () => {}, since);
-      await stages.run("sending its processes", async () => {
-        await images.finish();
-        await line.ask({ type: "processes", record, cgroup: cgroupHome(container.name) });
-      });
-      await stages.run("sending what changed last", async () => {
-        await pass(false);
-        await sendUserLimits(move);
-      });
+      await patience.bear(
+        stages.run("sending its processes", async () => {
+          await images.finish();
+          await line.ask({ type: "processes", record, cgroup: cgroupHome(container.name) });
+        }),
+      );
+      await patience.bear(
+        stages.run("sending what changed last", async () => {
+          await pass(false);
+          await sendUserLimits(move);
+        }),
+      );
       await patience.bear(line.ask({ type: "prepare" }));
       await stages.run(
         "bringing it back there",

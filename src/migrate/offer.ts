@@ -79,9 +79,17 @@ export async function liveFaults(container: LockedContainer): Promise<Fault[]> {
 
 /** What of the container itself stands in the way, all of it. */
 export function sourceFaults(container: Container, { keep }: MigrateRequest): Fault[] {
-  const { name, config } = container;
+  const { name, config, state } = container;
   const snapshots = listSnapshots(name).map((snapshot) => snapshot.name);
   return [
+    ...(state.suspended
+      ? [
+          {
+            what: `${name} is suspended: what it was doing would be lost`,
+            cure: `berth resume ${name}; or \`berth start --fresh ${name}\` gives that up`,
+          },
+        ]
+      : []),
     ...mountPoints(container).map((at) => ({
       what: `${name} is mounted at ${at}`,
       cure: `berth umount ${name}`,

@@ -1,5 +1,5 @@
 /** The source's side of the line: it asks, and each request has one answer. */
-import { BerthError } from "../base/errors.ts";
+import { asBerthError, BerthError } from "../base/errors.ts";
 import type { Destination } from "../container/intent.ts";
 import type { Write } from "../storage/archive/tar-writer.ts";
 import {
@@ -31,6 +31,20 @@ export type SourceLine = AsyncDisposable & {
 /** How often the destination hears that this side lives; it gives up after SILENCE_MS without. */
 const BEAT_MS = 5000;
 
+/** What fails on this side is no end of the line: nobody there would answer. It becomes an error of berth's. */
+async function tellingApart(work: (write: Write) => Promise<void>, write: Write): Promise<void> {
+  let isLost = false;
+  const noting: Write = async (bytes) => {
+    await write(bytes).catch((error: unknown) => {
+      isLost = true;
+      throw error;
+    });
+  };
+  await work(noting).catch((error: unknown) => {
+    throw isLost ? error : asBerthError(error);
+  });
+}
+
 /** Opens the line and greets. Throws migrate.failed saying what stands in the way. */
 export async function openLine(to: Destination): Promise<SourceLine> {
   const { channel, end: endRemote, limit } = openRemote(to);
@@ -61,6 +75,13 @@ export async function openLine(to: Destination): Promise<SourceLine> {
     if (heard.type === type) return heard as AnswerOf<T>;
     throw new BerthError("migrate.failed", `${to.host} answered ${heard.type} where ${type} was due`);
   };
+  let turn: Promise<unknown> = Promise.resolve();
+  // What nobody waits for any more is still due before the next answer.
+  const hearInTurn: typeof hear = async (type, sending) => {
+    const mine = turn.then(async () => await hear(type, sending));
+    turn = mine.catch(() => {});
+    return await mine;
+  };
   const exchange = async <T extends Answer["type"]>(
     send: () => Promise<void>,
     type: T,
@@ -73,7 +94,7 @@ export async function openLine(to: Destination): Promise<SourceLine> {
         return error;
       },
     );
-    return await hear(type, sending);
+    return await hearInTurn(type, sending);
   };
   const line = {
     ask: async (request: Request) => void (await exchange(async () => await channel.send(request), "done")),
@@ -83,7 +104,7 @@ export async function openLine(to: Destination): Promise<SourceLine> {
       let length = 0;
       await exchange(async () => {
         await channel.send(request);
-        length = await channel.sendBulk(work);
+        length = await channel.sendBulk(async (write) => await tellingApart(work, write));
       }, "done");
       return length;
     },

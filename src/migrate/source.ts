@@ -182,13 +182,19 @@ async function switchOver(move: Move, ran: boolean): Promise<void> {
 
 /** Takes everything back; what stands in the way of that is added to the first failure's words. */
 async function goBack(
-  { container, line, progress, offer }: Move,
+  { container, line, progress, offer, terms }: Move,
   intent: IntentOf<"depart">,
   ran: boolean,
 ): Promise<void> {
-  if (!line.isCut())
-    await line.ask({ type: "abort" }).catch(() => {}); // it removes it by itself, too
-  else if (offer.live) await tellThat(intent).catch(() => {}); // a person may, too
+  if (!line.isCut()) await line.ask({ type: "abort" }).catch(() => {}); // it removes it by itself, too
+  if (line.isCut() && offer.live)
+    await tellThat(intent).catch(() => {
+      const { host } = intent.to;
+      progress.emit({
+        type: "warning",
+        text: `what came to ${host} may wait there; if so, \`berth migrate --resolve ${terms.name} --is there\` on ${host} removes it`,
+      });
+    });
   await stay(container.name, intent);
   if (!ran || statusOf(container.name).state !== "stopped") return;
   const same = { ...container, state: loadState(container.name) };

@@ -45,7 +45,13 @@ export const command = defineCommand({
       return result;
     };
     if (!request.dryRun)
-      await lookAtAll(names, parallel, request, async (name) => void (await move(name, true)));
+      await lookAtAll(
+        names,
+        parallel,
+        request,
+        context.progress.signal,
+        async (name) => void (await move(name, true)),
+      );
     return await eachName(context, names, async (name) => await move(name, request.dryRun), {
       parallel,
       render: (name, result) => {
@@ -70,15 +76,19 @@ async function lookAtAll(
   names: readonly string[],
   parallel: number,
   { to }: MigrateRequest,
+  signal: AbortSignal,
   look: (name: string) => Promise<void>,
 ): Promise<void> {
   const faults = new Map<string, BerthError>();
-  for (let at = 0; at < names.length; at += parallel)
+  for (let at = 0; at < names.length; at += parallel) {
+    signal.throwIfAborted();
     await Promise.all(
       names.slice(at, at + parallel).map(async (name) => {
         await look(name).catch((error: unknown) => void faults.set(name, asBerthError(error)));
       }),
     );
+  }
+  signal.throwIfAborted();
   if (faults.size === 0) return;
   throw new BerthError(
     "migrate.refused",
