@@ -9,7 +9,7 @@ import { type CheckpointRecord, imagesDir, readable, saveRecord } from "../check
 import { bringBack } from "../checkpoint/resume.ts";
 import type { LockedContainer } from "../container/container.ts";
 import type { Offer } from "./messages.ts";
-import { receiveTree } from "./tree-receive.ts";
+import { receiveFiles } from "./tree-receive.ts";
 
 /** Takes images of CRIU, also while it still writes others. */
 export async function receiveImages(
@@ -17,7 +17,7 @@ export async function receiveImages(
   { name }: LockedContainer,
 ): Promise<void> {
   const images = imagesDir(name);
-  await receiveTree(chunks, existsSync(images) ? images : newImages(name), 0);
+  await receiveFiles(chunks, existsSync(images) ? images : newImages(name));
 }
 
 /** All images are there: they get this host's ids, and the record what a resume needs beside them. */

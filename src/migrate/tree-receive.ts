@@ -1,9 +1,10 @@
 /** Taking a tree that comes in passes. The names come from another host and are as little trusted as an archive's. */
 import { lstatSync, rmdirSync, unlinkSync } from "node:fs";
-import { errnoOf } from "../base/errors.ts";
+import { BerthError, errnoOf } from "../base/errors.ts";
 import { removeXattr, xattrsOf } from "../kernel/xattr.ts";
 import { backupPolicy } from "../storage/archive/backup-policy.ts";
 import { mapXattr } from "../storage/archive/guest-attributes.ts";
+import type { Member } from "../storage/archive/member.ts";
 import { memberPath } from "../storage/archive/member-path.ts";
 import { readTar } from "../storage/archive/tar-reader.ts";
 import { treeCursor } from "../storage/archive/tree-cursor.ts";
@@ -23,6 +24,23 @@ export async function receiveTree(
   baseUid: number,
 ): Promise<void> {
   await unpack(readTar(chunks), root, backupPolicy(baseUid, true), noLimits);
+}
+
+/** The same for a directory of plain files alone: whoever opens them follows no link and waits for no pipe. */
+export async function receiveFiles(chunks: AsyncIterable<Uint8Array>, root: string): Promise<void> {
+  await unpack(plainFiles(readTar(chunks)), root, backupPolicy(0, true), noLimits);
+}
+
+async function* plainFiles(members: AsyncIterable<Member>): AsyncGenerator<Member> {
+  for await (const member of members) {
+    if (member.type !== "file" || memberPath(member.name).length !== 1)
+      throw new BerthError(
+        "migrate.failed",
+        "the other side sent an image that is no plain file",
+        "the same version of berth on both sides helps",
+      );
+    yield member;
+  }
 }
 
 /** Removes names, and the attributes of directories that come anew. What is not there is fine; no link is followed. */

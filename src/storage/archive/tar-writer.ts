@@ -100,6 +100,9 @@ function typeOf(stat: TreeEntry["stat"], path: Buffer): Header["type"] {
   throw new BerthError("storage.failed", `${path} is a device or socket, which no archive of berth's holds`);
 }
 
+/** A guest that runs may have put a pipe in its place: that is not waited for. */
+const OPEN_FILE = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
+
 async function writeFile(
   path: Buffer,
   header: Header,
@@ -109,7 +112,7 @@ async function writeFile(
   rules: TreeRules,
 ): Promise<void> {
   if (header.size === 0) return await write(memberHeader(header, records));
-  const open = (): number => openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW);
+  const open = (): number => openSync(path, OPEN_FILE);
   const fd = ifThere(open, rules.live === true);
   // An empty file in its place: other names of it may refer to this one.
   if (fd === undefined) return await write(memberHeader({ ...header, size: 0 }, records));

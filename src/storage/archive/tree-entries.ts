@@ -83,7 +83,9 @@ const anchor = (fd: number): Buffer => Buffer.from(`/proc/self/fd/${fd}/`);
 const idOf = ({ dev, ino }: BigIntStats): string => `${dev} ${ino}`;
 
 function levelOf(fd: number, relative: Buffer, stat: BigIntStats): Level {
-  const names = readdirSync(anchor(fd), { encoding: "buffer" }).sort(Buffer.compare);
+  // One that was removed after it was opened is empty, whatever the file system says of it.
+  const found = ifThere(() => readdirSync(anchor(fd), { encoding: "buffer" }), true) ?? [];
+  const names = found.sort(Buffer.compare);
   return { names, relative, id: idOf(stat), next: 0 };
 }
 
