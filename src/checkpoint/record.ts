@@ -16,7 +16,7 @@ export type CheckpointRecord = {
   readonly processes: number;
   readonly cgroups: readonly CgroupNode[];
   /** Whether its connections are not brought back: it has another address here. */
-  readonly disconnected?: boolean;
+  readonly disconnected?: boolean | undefined;
 };
 
 export const imagesDir = (name: string): string => imagesIn(containerPaths(name).checkpoint);

@@ -13,7 +13,7 @@ import { refuseMounted } from "../container/mounted.ts";
 import { noMounts } from "../container/mounts.ts";
 import { launchKeeper, limitsOf, plans, releaseRuntime, scratchDir } from "../container/start.ts";
 import { hostConfig, saveState } from "../container/store.ts";
-import { discardCheckpoint } from "../container/suspended.ts";
+import { discardCheckpoint, forgetRun } from "../container/suspended.ts";
 import { encodePlan, type Plan } from "../kernel/plan.ts";
 import { deviceRules } from "../launch/policy.ts";
 import { ensureBridge, subnetOf } from "../network/bridge.ts";
@@ -45,17 +45,23 @@ export async function resumeContainer(container: LockedContainer, progress: Prog
       `berth start ${name}, if it is stopped`,
     );
   progress.emit({ type: "step", label: "bringing processes and connections back" });
+  // What an earlier run left must not be taken for this one.
+  forgetRun(name);
   declareIntent(name, { operation: "resume", uuid: state.uuid, storage: state.storage });
+  let isUnsettled = false;
   try {
     const result = await bringBack(container, { connected: true }).catch((error: unknown) => {
       throw hinting(error, `it stays suspended; \`berth start --fresh ${name}\` gives up what it was doing`);
     });
+    isUnsettled = true;
     saveState(name, { ...state, suspended: false, shouldRun: true });
     discardCheckpoint(name);
+    isUnsettled = false;
     appendEvent("resume", name, { pid: result.pid });
     return result;
   } finally {
-    clearIntent(name);
+    // It goes on, and nothing says so yet: the next command settles that.
+    if (!isUnsettled) clearIntent(name);
   }
 }
 

@@ -218,15 +218,19 @@ async function dumpOnce(
     await held(record, frozenAt);
     result = { bytes, processes, frozen: Math.round(performance.now() - frozenAt) };
   };
+  // Where CRIU itself was killed the guest may have ended: then it waits in its images.
+  const giveUp = (): void => {
+    if (leaveRunning || statusOf(name).state !== "stopped") discard();
+  };
   const verdict = await askCriu(criuWords(criu, state.baseUid), request, lock, notify).catch(
     (error: unknown) => {
-      discard();
+      giveUp();
       throw error;
     },
   );
   const log = keepLog(images, "dump.log", dumpLog);
   if (verdict.ok) return result;
-  discard();
+  giveUp();
   const { what, cure } = complaintOf(log, verdict.words);
   throw new BerthError(
     "checkpoint.failed",

@@ -74,6 +74,8 @@ export async function writeCheckpointAndStop(
   try {
     const result = await writeCheckpoint(suspended, request, progress);
     saveState(name, { ...loadState(name), shouldRun: false });
+    // What reads a pipe may have found it of no use: until somebody knows, it stays suspended here too.
+    if (request.file === "-") return { ...result, frozen };
     discardCheckpoint(name);
     return { ...result, frozen };
   } catch (error) {
@@ -110,11 +112,16 @@ export const processTaker = (note: (text: string) => void): ProcessTaker => ({
   take: async ({ name, state }, backup, unpack) => {
     const { record, cgroup } = parse(backup);
     const { address, baseUid } = backup.manifest;
-    const disconnected = address !== state.address;
-    if (disconnected)
+    const elsewhere = address !== state.address;
+    if (elsewhere)
       note(
         `${name} has the address ${state.address ?? "none"} instead of ${address ?? "none"}: its connections are closed`,
       );
+    else
+      note(
+        `${name} is the very container that was written down: where that one still runs, on another host too, only one of them may`,
+      );
+    const disconnected = elsewhere || record.disconnected === true;
     await placeProcesses(
       { name, state },
       { record: { ...record, disconnected }, cgroup, baseUid },

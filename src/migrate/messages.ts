@@ -103,6 +103,7 @@ export const recordSchema = v.object({
   console: v.pipe(text(64), v.regex(/^tty\[[0-9a-f]+:[0-9a-f]+\]$/)),
   processes: count,
   cgroups: v.pipe(v.array(cgroupSchema), v.maxLength(16384), v.readonly()),
+  disconnected: v.optional(v.boolean()),
 });
 
 const requestSchemas = [
