@@ -1,5 +1,5 @@
 /** What lies on disk for a container: wanted settings (config.yaml) and facts that must last (state.json). */
-import { readFileSync, statSync } from "node:fs";
+import { existsSync, readFileSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 import * as v from "valibot";
 import { BerthError, errnoOf } from "../base/errors.ts";
@@ -148,11 +148,11 @@ export function hostConfig(): HostConfig {
 
 function loadHostConfig(): HostConfig {
   const file = `${instance.etc}/berth.yaml`;
-  const text = readIfExists(file) ?? "";
-  const key = text === "" ? `${readerKey()} defaults` : keyOf(file);
+  // The key first: it is then never newer than what is read.
+  const key = existsSync(file) ? keyOf(file) : `${readerKey()} defaults`;
   return throughCompiled(
     `${cacheDir()}/berth.compiled`,
     key,
-    () => parser().parseHostConfig(text, file).value,
+    () => parser().parseHostConfig(readIfExists(file) ?? "", file).value,
   );
 }

@@ -3,6 +3,7 @@ import type { BerthError } from "../base/errors.ts";
 import { asBerthError } from "../base/errors.ts";
 import { readIfExists } from "../base/files.ts";
 import { trace } from "../base/trace.ts";
+import { warn } from "../base/warning.ts";
 import type { ContainerConfig } from "../config/schema.ts";
 import type { DriverName } from "../config/storage-drivers.ts";
 import { mountTable } from "../kernel/mounts.ts";
@@ -66,8 +67,13 @@ export async function viewAll(names: readonly string[] = containerNames()): Prom
 }
 
 /** Warns of pools whose disk fails, and notes it in the events of the containers that lie there. */
-export const watchDisks = (): void =>
-  watchPools((driver) => containerNames().filter((name) => liesOn(name, driver)));
+export function watchDisks(): void {
+  try {
+    watchPools((driver) => containerNames().filter((name) => liesOn(name, driver)));
+  } catch (error) {
+    warn(`the pools' disks cannot be looked at: ${asBerthError(error).message}`);
+  }
+}
 
 function liesOn(name: string, driver: DriverName): boolean {
   try {

@@ -67,7 +67,9 @@ const btrfsErrors = (uuid: string): readonly string[] =>
     const met = [...stats.matchAll(/^(\w+) ([1-9]\d*)$/gm)].map(([, kind, count]) => `${count} ${kind}`);
     return met.length === 0
       ? []
-      : [`device ${device} has met ${met.join(", ")}; btrfs scrub tells what is hurt`];
+      : [
+          `device ${device} has met ${met.join(", ")}; \`btrfs scrub\` tells what is hurt, \`btrfs device stats -z\` forgets them`,
+        ];
   });
 
 /** The disk with these major and minor numbers, by its name in /dev; undefined for file systems that have none of their own. */
@@ -88,11 +90,28 @@ function isOfDisk(error: unknown): boolean {
   );
 }
 
+/** A damaged record must not hide the error that is looked at. */
+function hasPool(driver: DriverName): boolean {
+  try {
+    return readPool(driver) !== undefined;
+  } catch {
+    return false;
+  }
+}
+
+/** What is wrong with the disk now; what btrfs has counted may be long past. */
+function presentFault(driver: DriverName): string | undefined {
+  try {
+    return readPool(driver)?.fileSystem === "btrfs" ? undefined : diskFaults(driver)[0];
+  } catch {
+    return undefined;
+  }
+}
+
 /** The error of work on a driver's volumes: where the pool's disk fails, it says so and names both. */
 export function onPool(driver: DriverName, error: unknown): unknown {
-  if (readPool(driver) === undefined || (error instanceof BerthError && error.code === "host.disk"))
-    return error;
-  const [fault] = diskFaults(driver);
+  if (!hasPool(driver) || (error instanceof BerthError && error.code === "host.disk")) return error;
+  const fault = presentFault(driver);
   if (fault === undefined && !isOfDisk(error instanceof BerthError ? error.cause : error)) return error;
   const what = error instanceof Error ? error.message : String(error);
   return new BerthError(

@@ -77,7 +77,7 @@ async function runCommand(command: Command, words: readonly string[]): Promise<n
   try {
     const parsed = parse(command, words);
     const context = contextOf(parsed, running);
-    onWarning((text) => context.progress.emit({ type: "warning", text }));
+    onWarning((text) => warnBy(parsed, running, text));
     const code = await command.run(context);
     trace("command done");
     running.renderer?.clear();
@@ -114,6 +114,13 @@ function contextOf(parsed: Parsed, running: Running): CommandContext {
       return progress;
     },
   };
+}
+
+/** Without the watch for Ctrl-C that goes with progress: the command may have nothing to undo. */
+function warnBy(parsed: Parsed, running: Running, text: string): void {
+  const { emit } =
+    running.renderer ?? progressRenderer(progressMode(parsed), (line) => writeAll(STDERR, line));
+  emit({ type: "warning", text });
 }
 
 function startProgress(parsed: Parsed, running: Running): Progress {
