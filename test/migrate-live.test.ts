@@ -80,6 +80,18 @@ checked(
 );
 
 checked(
+  `${why}one that is suspended stays: what it was doing would be lost on the way`,
+  async () => {
+    await a.ok("suspend", "web1");
+    const { code, stderr } = await a.berth("migrate", "web1", "hostb", "--rsh", hosts.b.way);
+    expect([code, stderr]).toEqual([5, expect.stringContaining("berth resume web1")]);
+    await a.ok("resume", "web1");
+    expect(await names(b)).toBe("");
+  },
+  30_000,
+);
+
+checked(
   `${why}a guest goes there and back with its processes, its uptime and its connection`,
   async () => {
     const { address } = await info(a);
