@@ -17,7 +17,11 @@ export const command = defineCommand({
     "A backup that also holds the processes, memory and connections of the running guest, of the same moment: `berth restore` brings it back suspended, or running with --start, here or on another host. The guest stands still while its processes and last changes are written, and then goes on. A suspended container is written as it is. Whatever stands in the way is named by `berth checkable`.\n\nThe file holds the guest's memory, passwords and keys with it, and is readable by root alone. It appears when it is whole; its last member is a checksum of all the others.",
   arguments: [nameArgument, { name: "file", kind: "path", summary: "Where to write it; - for stdout" }],
   options: [
-    { name: "stop", kind: "flag", summary: "Let it not go on: it is stopped once the file is whole" },
+    {
+      name: "stop",
+      kind: "flag",
+      summary: "Let it not go on: it is stopped once the file is whole; written to - it stays suspended",
+    },
     endSessionsOption,
     { name: "upper", kind: "flag", summary: "Of the disk only what was written over the template" },
     {
