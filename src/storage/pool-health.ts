@@ -26,15 +26,24 @@ export const poolAlarms = (): readonly PoolAlarm[] =>
 
 /** What is wrong with the disk of one driver's pool; none where it has no pool, or that is not mounted. */
 export function diskFaults(driver: DriverName): readonly string[] {
-  const pool = readPool(driver);
-  if (pool === undefined || (pool.source.kind !== "directory" && !isMounted(driver))) return [];
-  const root = pool.source.kind === "directory" ? pool.source.path : mountPoint(driver);
+  const root = rootInSight(driver);
+  if (root === undefined) return [];
+  const isBtrfs = readPool(driver)?.fileSystem === "btrfs" && readFault(root) === undefined;
+  return [...(isBtrfs ? btrfsErrors(btrfsUuid(root)) : []), ...presentFaults(root, driver)];
+}
+
+/** Without what btrfs has counted, which may be long past. */
+function presentFaults(root: string, driver: DriverName): readonly string[] {
   const unreadable = readFault(root);
   if (unreadable !== undefined) return [`${deviceOf(driver)} cannot be read: ${unreadable}`];
-  return [
-    ...(pool.fileSystem === "btrfs" ? btrfsErrors(btrfsUuid(root)) : []),
-    ...mountFaults(root, deviceOf(driver)),
-  ];
+  return mountFaults(root, deviceOf(driver));
+}
+
+/** Where the driver's pool is, if it has one and that is mounted. */
+function rootInSight(driver: DriverName): string | undefined {
+  const pool = readPool(driver);
+  if (pool?.source.kind === "directory") return pool.source.path;
+  return pool !== undefined && isMounted(driver) ? mountPoint(driver) : undefined;
 }
 
 /** XFS answers everything with EIO once it has shut down. */
@@ -99,10 +108,11 @@ function hasPool(driver: DriverName): boolean {
   }
 }
 
-/** What is wrong with the disk now; what btrfs has counted may be long past. */
+/** What is wrong with the disk now. */
 function presentFault(driver: DriverName): string | undefined {
   try {
-    return readPool(driver)?.fileSystem === "btrfs" ? undefined : diskFaults(driver)[0];
+    const root = rootInSight(driver);
+    return root === undefined ? undefined : presentFaults(root, driver)[0];
   } catch {
     return undefined;
   }
