@@ -56,10 +56,13 @@ function smooth(points: readonly (readonly [number, number])[]): readonly (reado
 function figuresText(record: Record_ | undefined): string {
   if (record === undefined) return "No full run is on record yet.";
   const { date, host, quietness, outcomes, seconds } = record;
-  const notes = outcomes.flatMap(({ work, note, reason }) => [
-    ...(note === undefined ? [] : [`- ${work}: ${note}.`]),
-    ...(reason === null ? [] : [`- Not measured: ${work}: ${reason.replaceAll("\n", " ")}.`]),
-  ]);
+  const notes = outcomes.flatMap(({ work, note }) => (note === undefined ? [] : [`- ${work}: ${note}.`]));
+  const missing = Map.groupBy(
+    outcomes.filter(({ reason }) => reason !== null),
+    ({ reason }) => reason,
+  );
+  for (const [reason, rows] of missing)
+    notes.push(`- Not measured: ${rows.map(({ work }) => work).join("; ")}: ${reason}.`);
   return `Measured ${date.slice(0, 10)} in ${Math.round(seconds / 60)} minutes on Linux ${host.kernel}, ${host.processors} processors (${host.processor}), ${digits(host.memory / 2 ** 30)} GiB; ${quietness.text}.
 
 ${tableMarkdown(outcomes)}

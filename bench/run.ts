@@ -4,6 +4,7 @@
  * works only, bench/results/quick.json. Needs root; leaves nothing behind but the peers' Debian packages.
  */
 import { mkdirSync, writeFileSync } from "node:fs";
+import { resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { type Bench, endBench, fullSizes, labelOf, newBench, quickSizes } from "./bench.ts";
 import { machine, quietness } from "./machine.ts";
@@ -77,7 +78,8 @@ function report(): number {
   const { samples } = bench;
   const outcomes = rowsFor(sizes.populations.map(labelOf), sizes.fleet)
     .filter(({ by }) => chosen.includes(by))
-    .map((row) => outcomeOf(row, samples));
+    .map((row) => outcomeOf(row, samples))
+    .map((outcome) => ({ ...outcome, reason: outcome.reason === null ? null : plain(outcome.reason) }));
   const record: Record_ = {
     date: new Date().toISOString(),
     quick: asked.quick,
@@ -100,6 +102,14 @@ function report(): number {
     stopped.aborted ||
     outcomes.some(({ verdict, goal }) => verdict === "missed" || (verdict === "not measured" && goal));
   return asked.verdict && missed ? 1 : 0;
+}
+
+/** Without this machine's paths, and what follows the first line. */
+function plain(reason: string): string {
+  const [first = ""] = reason.split("\n");
+  return first
+    .replaceAll(resolve(import.meta.dir, "..", "dist"), "")
+    .replaceAll(/\/tmp\/t-berth-\w+/g, "DIR");
 }
 
 function reasons({ outcomes, quietness: { text }, seconds }: Record_): string {
