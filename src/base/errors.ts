@@ -108,6 +108,7 @@ export const interrupted = (signal: string): BerthError =>
 const errnoWords: Record<string, string> = {
   EPERM: "the kernel does not permit it",
   ENOENT: "no such file or directory",
+  EXFULL: "there is no place left",
   EIO: "the disk fails to read or write",
   ESRCH: "there is no such process, or the kernel lacks that quota format",
   EACCES: "permission denied",
@@ -160,6 +161,7 @@ const errnoNumbers: Record<number, string> = {
   38: "ENOSYS",
   39: "ENOTEMPTY",
   40: "ELOOP",
+  54: "EXFULL",
   87: "EUSERS",
   95: "EOPNOTSUPP",
   116: "ESTALE",

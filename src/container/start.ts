@@ -236,6 +236,7 @@ export async function mountLive(
 }
 
 const ENOENT = 2;
+const EXFULL = 54;
 const ENOSPC = 28;
 
 function startHint(name: string, step: string, errno: number, detail: string): string {
@@ -245,6 +246,8 @@ function startHint(name: string, step: string, errno: number, detail: string): s
       ? `look at init in \`berth config show ${name}\`: the program must exist in the template`
       : "the program must be one that this machine can run";
   }
+  if (errno === EXFULL)
+    return "a bridge of Linux takes 1023 links: stop a container, or give one that needs no network `--network none`";
   if (errno === ENOSPC)
     return "the disk limit or the host's disk is full: `berth set NAME --disk SIZE`, or free space";
   return `\`berth check\` looks at what this host lacks; \`berth log ${name}\` shows the console`;
