@@ -73,7 +73,7 @@ export async function restoreMemorySnapshot(
   progress.emit({ type: "step", label: "bringing disk, processes and connections back" });
   return await restoreSnapshot(container, snapshotName, async (exchanged) => {
     placeImages(name, dir, memory.cgroup);
-    await bringBack(exchanged, { connected: true }).catch((error: unknown) => {
+    await bringBack(exchanged).catch((error: unknown) => {
       throw hinting(error, "nothing has changed; --disk-only boots the disk of then");
     });
   });

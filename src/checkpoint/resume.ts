@@ -11,6 +11,7 @@ import { appendEvent } from "../container/events.ts";
 import { clearIntent, declareIntent } from "../container/intent.ts";
 import { refuseMounted } from "../container/mounted.ts";
 import { noMounts } from "../container/mounts.ts";
+import { connectGuest } from "../container/network.ts";
 import { launchKeeper, limitsOf, plans, releaseRuntime, scratchDir } from "../container/start.ts";
 import { hostConfig, saveState } from "../container/store.ts";
 import { discardCheckpoint, forgetRun } from "../container/suspended.ts";
@@ -50,12 +51,14 @@ export async function resumeContainer(container: LockedContainer, progress: Prog
   declareIntent(name, { operation: "resume", uuid: state.uuid, storage: state.storage });
   let isUnsettled = false;
   try {
-    const result = await bringBack(container, { connected: true }).catch((error: unknown) => {
+    // Unheard at first: what a client sends before its socket is back would be answered by a reset.
+    const result = await bringBack(container).catch((error: unknown) => {
       throw hinting(error, `it stays suspended; \`berth start --fresh ${name}\` gives up what it was doing`);
     });
     isUnsettled = true;
     saveState(name, { ...state, suspended: false, shouldRun: true });
     discardCheckpoint(name);
+    await connectGuest(name);
     isUnsettled = false;
     appendEvent("resume", name, { pid: result.pid });
     return result;
@@ -76,18 +79,11 @@ export const hinting = (error: unknown, hint: string): unknown =>
       )
     : error;
 
-export type Return = {
-  /** Whether its link is up; else nobody hears it. */
-  readonly connected: boolean;
-  /** Milliseconds for which it must have lived; WATCH_MS when absent. */
-  readonly watch?: number;
-};
-
 /**
- * Brings a guest back from its images and looks at its health; when this fails the images are as they were. The caller
- * has declared an intent.
+ * Brings a guest back from its images and looks for `watch` milliseconds at its health; when this fails the images are as
+ * they were. Its link is down: nobody hears it until `connectGuest`. The caller has declared an intent.
  */
-export async function bringBack(container: LockedContainer, how: Return): Promise<ResumeResult> {
+export async function bringBack(container: LockedContainer, watch = WATCH_MS): Promise<ResumeResult> {
   const { name, config } = container;
   const record = loadRecord(name);
   const criu = await needCriu();
@@ -95,7 +91,7 @@ export async function bringBack(container: LockedContainer, how: Return): Promis
   if (config.network.mode !== "none") await ensureBridge(subnetOf(hostConfig()));
   releaseRuntime(name);
   trace("ready to bring it back");
-  const pid = await restore(container, record, criu, how);
+  const pid = await restore(container, record, criu, watch);
   return { pid, processes: record.processes };
 }
 
@@ -103,7 +99,7 @@ async function restore(
   container: LockedContainer,
   record: CheckpointRecord,
   criu: Criu,
-  { connected, watch = WATCH_MS }: Return,
+  watch: number,
 ): Promise<number> {
   const { name, config, state, lock } = container;
   const { run, attach, restoreLog } = containerPaths(name);
@@ -118,7 +114,7 @@ async function restore(
     writeFileSync(attach, encodePlan(made.attach), { mode: 0o600 });
     const timers = fixTimers(readFileSync(`${images}/files.img.dumped`), record.dumped, Date.now());
     writeAtomic(`${images}/files.img`, timers, readable);
-    const start = connected ? made.start : withoutBridge(made.start);
+    const start = withoutBridge(made.start);
     trace("cgroups and images made ready");
     const pid = await launchKeeper(name, "restore", restorePlan(container, start, record, criu), lock);
     const guest = cgroups().guestRoot(name);

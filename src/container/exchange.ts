@@ -11,6 +11,7 @@ import type { LockedContainer } from "./container.ts";
 import { diskLimits } from "./disk-limits.ts";
 import { clearIntent, declareIntent, type IntentOf } from "./intent.ts";
 import { knownOwners, MOST_LAYERS, newLayerId, sweepLayers } from "./layers.ts";
+import { connectGuest } from "./network.ts";
 import { listSnapshots, saveSnapshot } from "./snapshots.ts";
 import { type ContainerState, loadState, saveState } from "./store.ts";
 import { discardCheckpoint, forgetRun, settleRun } from "./suspended.ts";
@@ -181,7 +182,10 @@ export async function settleReplace(
 ): Promise<void> {
   const { uuid, storage, layers, old } = intent;
   const runs = intent.revives === true && settleRun(name);
-  if (runs) saveState(name, { ...replaced(loadState(name), layers), shouldRun: true });
+  if (runs) {
+    saveState(name, { ...replaced(loadState(name), layers), shouldRun: true });
+    await connectGuest(name);
+  }
   const noted = areSame(loadState(name).layers, layers) && storageDriver(storage).exists(uuid);
   const done = intent.same === true ? (succeeded ?? runs) : noted;
   if (!done) await putBack(storage, uuid, old);

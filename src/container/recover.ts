@@ -59,7 +59,7 @@ export async function recover(lock: ContainerLock): Promise<boolean> {
       await settleSuspend(name);
       return true;
     case "resume":
-      settleResume(name);
+      await settleResume(name);
       return true;
     case "create":
     case "remove":

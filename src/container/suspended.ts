@@ -8,6 +8,7 @@ import { containerPaths } from "../base/paths.ts";
 import { runProgram } from "../kernel/run.ts";
 import { cgroups } from "../resources/cgroup.ts";
 import { clearIntent } from "./intent.ts";
+import { connectGuest } from "./network.ts";
 import { sweepMemories } from "./snapshots.ts";
 import { releaseRuntime } from "./start.ts";
 import { readExit, readInitRecord, statusOf } from "./status.ts";
@@ -58,9 +59,11 @@ export function forgetRun(name: string): void {
  * has gone on and the images are of the past (RUNDIR/exit: it even has ended). Without either, what was half made goes
  * and the images stay.
  */
-export function settleResume(name: string): void {
-  if (wentOn(name)) discardCheckpoint(name);
-  else endHalfMade(name);
+export async function settleResume(name: string): Promise<void> {
+  if (wentOn(name)) {
+    discardCheckpoint(name);
+    await connectGuest(name);
+  } else endHalfMade(name);
   clearIntent(name);
 }
 

@@ -71,7 +71,7 @@ const WATCH_MS = 50;
 /** Brings it back unheard. When that fails `giveUp` says so before anything else is done. */
 export async function reviveOr(container: LockedContainer, giveUp: () => void): Promise<void> {
   try {
-    await bringBack(container, { connected: false, watch: WATCH_MS });
+    await bringBack(container, WATCH_MS);
   } catch (error) {
     giveUp();
     throw error;
