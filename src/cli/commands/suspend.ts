@@ -12,12 +12,12 @@ export const command = defineCommand({
   name: "suspend",
   summary: "Suspend containers: processes and connections go to disk",
   description:
-    "The guest ends and takes no memory or processor any more; `berth resume` lets it go on where it was, also after a boot of the host. Connections last as long as the other side is patient. Whatever stands in the way leaves the guest running; `berth checkable` looks beforehand. `--all` suspends those that run.",
+    "The guest ends and takes no memory or processor any more; `berth resume` lets it go on where it was. Connections last as long as the other side is patient. Whatever stands in the way leaves the guest running; `berth checkable` looks beforehand. `--all` suspends those that run.",
   arguments: [namesArgument],
   options: [endSessionsOption],
   examples: [
     { command: "berth suspend web1", what: "Put web1 aside" },
-    { command: "berth suspend --all --end-sessions", what: "Before a boot of the host" },
+    { command: "berth suspend --all --end-sessions", what: "All that run, whoever is logged in" },
   ],
   seeAlso: ["resume", "checkable", "freeze"],
   async run(context) {
