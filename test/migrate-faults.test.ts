@@ -373,6 +373,8 @@ async function judge(fault: Fault, { word, stream }: Before): Promise<string> {
   else await stream.goesOn();
   expect(await from.world.sh("web1", READ)).toBe(word);
   const { pid } = await from.world.json<Info>("info", "web1");
+  // The kernel takes a network apart after its last process.
+  await until("nothing to be left", async () => (await leftAt(to)).length === 0, 5000).catch(() => {});
   expect({ left: await leftAt(to), beside: await leftBeside(from, pid) }).toEqual({ left: [], beside: [] });
   return [there ? "there" : "here", state, ...done].join(", ");
 }

@@ -55,7 +55,11 @@ export function kill9(pids: readonly number[]): void {
 
 /** CRIU at work: writing a guest of the host down, as a child of that command, or bringing one back. */
 export const criuOf = (host: Host): number[] =>
-  processes((one) => one.command.includes("\0swrk\0") && (belongsTo(host, one) || isBelow(host, one.parent)));
+  processes(
+    (one) =>
+      /^(?!.*berth-launch).*\0swrk\0/.test(one.command) &&
+      (belongsTo(host, one) || isBelow(host, one.parent)),
+  );
 
 function isBelow(host: Host, pid: number): boolean {
   if (pid <= 1) return false;
