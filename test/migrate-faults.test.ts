@@ -87,7 +87,7 @@ function migration(rsh: string, words: readonly string[]): Going {
     isOver = true;
   });
   const or = async (what: string, condition: () => boolean): Promise<void> =>
-    await until(what, () => isOver || condition(), 60_000);
+    await until(what, () => isOver || condition());
   const stage = async (label: string): Promise<void> => await or(label, () => said.includes(label));
   return { pid: child.pid, exited, said: () => said, or, stage };
 }
@@ -392,6 +392,7 @@ async function round(fault: Fault, random: Random, index: number): Promise<strin
   const { rsh = to.way, words = [], what = "" } = fault.way?.(random) ?? {};
   const going = migration(rsh, words);
   const struck = (await fault.strike?.(going, random)) ?? "";
+  await going.or("the migration to end", () => false);
   const code = await going.exited;
   const { what: where, after } = typeof struck === "string" ? { what: struck, after: () => {} } : struck;
   await after();
