@@ -1,7 +1,7 @@
 /**
  * What can break while a running guest moves to another host, at random points: afterwards one of the two has it, with its
  * processes and its connection unless their host lost power, and with all that it had written. BERTH_FAULT_ROUNDS=N breaks
- * each N times, BERTH_FAULT_SEED=N chooses where; `npm test` takes one fault of a kind.
+ * each N times, BERTH_FAULT_SEED=N chooses where; `npm test` takes half of them once.
  */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -404,7 +404,10 @@ async function round(fault: Fault, random: Random, index: number): Promise<strin
   }
 }
 
-for (const fault of faults)
+/** All of them take two minutes. */
+const due = wanted === undefined ? faults.filter((_, index) => index % 2 === seed % 2) : faults;
+
+for (const fault of due)
   checked(
     `${why}${fault.name}`,
     async () => {
