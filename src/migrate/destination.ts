@@ -13,6 +13,7 @@ import { newLayerId } from "../container/layers.ts";
 import { finishArrival } from "../container/recover.ts";
 import { mustFit } from "../container/restore-fill.ts";
 import { startContainer } from "../container/start.ts";
+import { statusOf } from "../container/status.ts";
 import { saveState } from "../container/store.ts";
 import { setUserLimits } from "../container/user-limits.ts";
 import { cgroups } from "../resources/cgroup.ts";
@@ -263,6 +264,7 @@ async function waitForWord(
   }
   if (word?.type === "commit") {
     await lasting;
+    if (offer.live) mustLive(name, () => declareIntent(name, { operation: "create", uuid, storage, layers }));
     noteArrival(offer.id, name);
     await finishArrival(name, intent);
     return "commit";
@@ -272,4 +274,11 @@ async function waitForWord(
   declareIntent(name, { operation: "create", uuid, storage, layers });
   if (offer.live) cgroups().kill(name);
   return "abort";
+}
+
+/** One that has ended since it was brought back is not taken over: the source can let it go on from its images. */
+function mustLive(name: string, giveUp: () => void): void {
+  if (statusOf(name).state !== "stopped") return;
+  giveUp();
+  throw new BerthError("checkpoint.failed", `container ${name} ended right after it came back`);
 }
