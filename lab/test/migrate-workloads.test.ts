@@ -39,7 +39,7 @@ beforeAll(async () => {
   if (why !== "") return;
   pair = await pairOnLan("servers");
   ({ h1, h2 } = pair);
-  await makeGuest(h1, "-t servers --memory 640M --cpus 1.5 --pids 500 --disk 600M");
+  await makeGuest(h1, "-t servers --memory 640M --cpus 1.5 --pids 500 --disk 600M --quota-users yes");
   const { stdout: key } = await h1.run(
     `mkdir ${HOME}; ssh-keygen -q -t ed25519 -N '' -f ${HOME}/key; cat ${HOME}/key.pub`,
   );
@@ -167,8 +167,10 @@ checked(
     await h1.run(`touch ${HOME}/end`);
     const ended = async (what: string): Promise<readonly string[]> =>
       (await hear(what, (said) => said.startsWith("done"))).split(" ").slice(1);
-    const [[rows], [transactions], [came, sent]] = await Promise.all(["ledger", "bench", "echo"].map(ended));
     await ended("session");
+    const [rows] = await ended("ledger");
+    const [transactions] = await ended("bench");
+    const [came, sent] = await ended("echo");
     const sql = async (words: string): Promise<string> =>
       await inGuest(h1, `su postgres -c 'cd /; psql -qtAXc "${words}" bench'`);
     expect(await sql("select count(*), count(distinct n), min(n), max(n) from ledger")).toBe(

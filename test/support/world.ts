@@ -91,8 +91,7 @@ export async function compileCrasher(target: string): Promise<void> {
   if (code !== 0) throw new Error(`cc: ${stderr}`);
 }
 
-const workloadPackages =
-  "postgresql,nginx-light,redis-server,nodejs,cron,libpam-systemd,dbus-user-session";
+const workloadPackages = "postgresql,nginx-light,redis-server,nodejs,cron,libpam-systemd,dbus-user-session";
 
 /** Templates that are not a distribution as it comes: the one below, and what is in it besides. */
 const recipes: Readonly<Record<string, readonly [base: string, packages: string]>> = {
