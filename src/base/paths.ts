@@ -62,6 +62,8 @@ export function containerPaths(name: string, at: Instance = instance) {
     config: `${dir}/config.yaml`,
     compiled: `${dir}/config.compiled`,
     state: `${dir}/state.json`,
+    /** A start as the front can carry it out (native/front_start.c), good while nothing has changed. */
+    prepared: `${dir}/start.prepared`,
     intent: `${dir}/intent.json`,
     snapshots: `${dir}/snapshots`,
     /** A suspended guest: CRIU's images and what berth adds to them. */

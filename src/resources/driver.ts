@@ -16,8 +16,17 @@ export type Usage = {
 
 export type CgroupDriver = {
   readonly version: "v2" | "v1" | "hybrid";
-  /** Makes the container's cgroups with limits and device rules, the guest's root owned by `baseUid`. Idempotent. */
+  /** Makes the container's cgroups, which are not there yet, with limits and device rules, the guest's root owned by `baseUid`. */
   readonly prepare: (name: string, limits: Limits, devices: readonly DeviceRule[], baseUid: number) => void;
+  /** The same as data: what is made and written, in its order. */
+  readonly freshRecords: (
+    name: string,
+    limits: Limits,
+    devices: readonly DeviceRule[],
+    baseUid: number,
+  ) => readonly PlanRecord[];
+  /** Cgroups of all containers, which must be there for that. */
+  readonly sharedDirs: readonly string[];
   /** Changes limits while it runs. */
   readonly update: (name: string, limits: Limits) => void;
   /** Removes the container's cgroups; nothing may run in them. Removing what is not there is fine. */
