@@ -1,6 +1,6 @@
 /* front.c - the program `berth`: hands every command to berth-cli, which it becomes; but `berth exec NAME COMMAND...` without
- * options it does itself, as berth-launch's `attach` does, from what the start left in RUNDIR; and `berth start NAME` from what
- * berth-cli prepared (front_start.c). That spares the start of a JavaScript engine. Whatever is not plain and sound (options, a
+ * options it does itself, as berth-launch's `attach` does, from what the start left in RUNDIR; and `berth start NAME` (front_start.c),
+ * `berth ls` and `berth info NAME` (front_show.c) from what berth-cli left beside the container's settings. That spares the start of a JavaScript engine. Whatever is not plain and sound (options, a
  * name that is none, a guest that does not run, one without a user namespace, any failure before the command runs) is left to
  * berth-cli, which knows the words for it. */
 #include <errno.h>
@@ -136,6 +136,10 @@ static int do_plain(int argc, char **argv, const char *cli)
 {
 	if (argc > 3 && strcmp(argv[1], "exec") == 0)
 		return exec_plain(argc, argv);
+	if (argc == 2 && strcmp(argv[1], "ls") == 0)
+		return front_ls(cli);
+	if (argc == 3 && strcmp(argv[1], "info") == 0)
+		return front_info(argv[2], cli);
 	return argc == 3 && strcmp(argv[1], "start") == 0 ? front_start(argv[2], cli) : -1;
 }
 

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 
 struct front_paths {
+	char lib[PATH_MAX];    /* of the instance: containers and pools lie in it */
 	char run[PATH_MAX];    /* of the instance: RUNDIRs and .lock lie in it */
 	char rundir[PATH_MAX]; /* of the container */
 	char home[PATH_MAX];   /* its directory with config.yaml */
@@ -22,5 +23,9 @@ bool front_may(void);
 
 /* `start NAME` as it was prepared. 0 when the guest runs, -1 when this is berth-cli's; cli is that program. */
 int front_start(const char *name, const char *cli);
+
+/* `ls`, and `info NAME` of one that runs, from their cards. The exit status, or -1 when this is berth-cli's. */
+int front_ls(const char *cli);
+int front_info(const char *name, const char *cli);
 
 #endif

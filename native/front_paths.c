@@ -31,10 +31,9 @@ bool front_paths(struct front_paths *p, const char *name)
 	bool own = root && root[0];
 	if (own && root[0] != '/')
 		return false;
-	const char *lib = own ? "/var/lib/containers/" : "/var/lib/berth/containers/";
 	root = own ? root : "";
-	return format(p->run, root, own ? "/run" : "/run/berth", "") && front_join(p->rundir, p->run, name) &&
-	       format(p->home, root, lib, name);
+	return format(p->lib, root, own ? "/var/lib" : "/var/lib/berth", "") && format(p->run, root, own ? "/run" : "/run/berth", "") &&
+	       front_join(p->rundir, p->run, name) && format(p->home, p->lib, "/containers/", name);
 }
 
 bool front_may(void)

@@ -81,6 +81,11 @@ static const struct op_shape shapes[] = {
 	{OP_WRITE, 3, 3, 1},
 	{OP_CHOWN, 3, 3, -1},
 	{OP_PUT, 3, 3, 2},
+	{OP_CARD, 2, 2, -1},
+	{OP_FACTS, 1, 1, -1},
+	{OP_CELLS, 7, 7, -1},
+	{OP_LIVE, 3, 3, -1},
+	{OP_FIELD, 3, 15, -1},
 };
 
 static const struct op_shape *shape_of(uint16_t op)

@@ -113,6 +113,14 @@ enum plan_op {
 	OP_WRITE = 98,       /* path, bytes (binary) in one write, "must"|"may": may: no such file is fine */
 	OP_CHOWN = 99,       /* path, uid, gid */
 	OP_PUT = 100,        /* path, octal mode, content (binary): a file of ours, made or written anew */
+
+	/* Card only (a file beside the container's settings, shown by the front: front_card.c), with SAME_FILE as above. */
+	OP_CARD = 101,       /* name of the container, berth-cli that made it as SAME_FILE has it */
+	OP_FACTS = 102,      /* state.json without the lines that a start and a stop change */
+	OP_CELLS = 103,      /* of `ls`: state when it does not run, address, template, memory and its limit's tail, disk and its limit's tail */
+	OP_LIVE = 104,       /* "frozen"|"memory"|"memsw"|"swap"|"cpu-ns"|"cpu-us"|"pids"|"oom"|"oom-guest"|"disk" (no file), file that tells it, what it says when
+			      * thawed, or the key of the figure's line ("" where it is alone) */
+	OP_FIELD = 105,      /* of `info`: key, what is said without a figure ("" nothing), then text and figure by turns, text last */
 };
 
 struct plan_arg {

@@ -31,14 +31,22 @@ static intmax_t nanoseconds(struct timespec t)
 	return (intmax_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
-static bool same_file(const char *path, const char *wanted)
+bool prepared_stamp(const char *path, char *out, size_t size)
 {
 	struct stat st;
-	char is[160];
 	if (stat(path, &st) < 0)
+		return false;
+	int n = snprintf(out, size, "%ju %ju %jd %jd %jd", (uintmax_t)st.st_dev, (uintmax_t)st.st_ino, (intmax_t)st.st_size,
+			 nanoseconds(st.st_mtim), nanoseconds(st.st_ctim));
+	return n > 0 && (size_t)n < size;
+}
+
+static bool same_file(const char *path, const char *wanted)
+{
+	char is[160];
+	errno = 0;
+	if (!prepared_stamp(path, is, sizeof is))
 		return (errno == ENOENT || errno == ENOTDIR) && strcmp(wanted, "-") == 0;
-	snprintf(is, sizeof is, "%ju %ju %jd %jd %jd", (uintmax_t)st.st_dev, (uintmax_t)st.st_ino, (intmax_t)st.st_size,
-		 nanoseconds(st.st_mtim), nanoseconds(st.st_ctim));
 	return strcmp(wanted, "+") == 0 || strcmp(wanted, is) == 0;
 }
 
@@ -57,17 +65,23 @@ static void close_file(FILE **f)
 		(void)fclose(*f);
 }
 
-static bool not_mounted(const char *source)
+bool prepared_mounted(const char *words)
 {
 	__attribute__((cleanup(close_file))) FILE *table = fopen("/proc/self/mountinfo", "re");
-	cleanup_free char *line = NULL, *field = NULL;
+	cleanup_free char *line = NULL;
 	size_t room = 0;
-	if (!table || asprintf(&field, " %s ", source) < 0)
+	while (table && getline(&line, &room, table) > 0)
+		if (strstr(line, words))
+			return true;
+	return !table || ferror(table);
+}
+
+static bool not_mounted(const char *source)
+{
+	cleanup_free char *field = NULL;
+	if (asprintf(&field, " %s ", source) < 0)
 		return false;
-	while (getline(&line, &room, table) > 0)
-		if (strstr(line, field))
-			return false;
-	return !ferror(table);
+	return !prepared_mounted(field);
 }
 
 /* The kernel answers with the table itself where it has one, else with an error. */

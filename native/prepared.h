@@ -9,6 +9,10 @@
 
 /* Reads a prepared start, which only root may have been able to write. */
 bool prepared_read(const char *path, struct plan *p);
+/* "DEVICE INODE SIZE MTIME CTIME" of a file, links followed; false when there is none. */
+bool prepared_stamp(const char *path, char *out, size_t size);
+/* Whether the mount table has a line with these words. */
+bool prepared_mounted(const char *words);
 /* Whether all is as it was. */
 bool prepared_holds(const struct plan *p);
 /* Makes what is to be made before the launch. */

@@ -61,10 +61,14 @@ function preparedPlan(container: LockedContainer): Plan | undefined {
   ];
 }
 
-type Stamp = { readonly record: PlanRecord; readonly changed: number };
+export type Stamp = {
+  readonly record: PlanRecord;
+  /** Milliseconds since 1970; 0 where there is nothing. */
+  readonly changed: number;
+};
 
-/** As native/prepared.c writes it; links are followed. `changed` in milliseconds since 1970. */
-function stampOf(path: string): Stamp {
+/** The record by which the front knows whether a file is as it was, as native/prepared.c writes it; links are followed. */
+export function stampOf(path: string): Stamp {
   try {
     const { dev, ino, size, mtimeNs, ctimeNs, ctimeMs } = statSync(path, { bigint: true });
     return {

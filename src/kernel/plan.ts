@@ -68,6 +68,11 @@ export const ops = {
   write: 98,
   chown: 99,
   put: 100,
+  card: 101,
+  facts: 102,
+  cells: 103,
+  live: 104,
+  field: 105,
 } as const;
 
 export type Op = keyof typeof ops;

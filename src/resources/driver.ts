@@ -40,6 +40,8 @@ export type CgroupDriver = {
   /** The cgroup v2 directory that is the guest's own root; undefined where there is no v2. */
   readonly guestRoot: (name: string) => string | undefined;
   readonly usage: (name: string) => Usage;
+  /** Where the kernel tells isFrozen() and usage(), as data (kernel/plan.ts: live). */
+  readonly liveRecords: (name: string) => readonly PlanRecord[];
   readonly setFrozen: (name: string, frozen: boolean) => void;
   readonly isFrozen: (name: string) => boolean;
   /** Whether rules of devices hold for it now, as the kernel tells. */

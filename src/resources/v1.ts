@@ -181,6 +181,21 @@ export function v1Driver(layout: CgroupLayout, parent: string): CgroupDriver {
         oomKills: oomKills(dir("memory", name)),
       };
     },
+    liveRecords: (name) => {
+      const live = (which: string, controller: string, file: string, key = ""): readonly PlanRecord[] => {
+        const path = dir(controller, name);
+        return path === undefined ? [] : [["live", which, `${path}/${file}`, key]];
+      };
+      return [
+        ...live("frozen", "freezer", "freezer.state", "THAWED"),
+        ...live("memory", "memory", "memory.usage_in_bytes"),
+        ...live("memsw", "memory", "memory.memsw.usage_in_bytes"),
+        ...live("cpu-ns", "cpuacct", "cpuacct.usage"),
+        ...live("pids", "pids", "pids.current"),
+        ...live("oom", "memory", "memory.oom_control", "oom_kill"),
+        ...live("oom-guest", "memory", "guest/memory.oom_control", "oom_kill"),
+      ];
+    },
     setFrozen: (name, frozen) => {
       const path = dir("freezer", name);
       const v2 = v2Dir(name);

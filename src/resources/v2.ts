@@ -98,6 +98,14 @@ export function v2Driver(
         oomKills: readKeyed(`${dir(name)}/memory.events`, "oom_kill"),
       };
     },
+    liveRecords: (name) => [
+      ["live", "frozen", `${dir(name)}/cgroup.freeze`, "0"],
+      ["live", "memory", `${dir(name)}/memory.current`, ""],
+      ["live", "swap", `${dir(name)}/memory.swap.current`, ""],
+      ["live", "cpu-us", `${dir(name)}/cpu.stat`, "usage_usec"],
+      ["live", "pids", `${dir(name)}/pids.current`, ""],
+      ["live", "oom", `${dir(name)}/memory.events`, "oom_kill"],
+    ],
     setFrozen: (name, frozen) => writeCgroup(`${dir(name)}/cgroup.freeze`, frozen ? "1" : "0"),
     isFrozen: (name) => readCgroup(`${dir(name)}/cgroup.freeze`) === "1",
     hasDeviceRules: (name) => (devicePrograms(dir(name)) ?? 0) > 0,
