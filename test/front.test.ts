@@ -39,7 +39,7 @@ test("a plain exec needs no berth-cli; words, exit code and signal are the comma
 
 test("anything else is berth-cli's", async () => {
   const left = [
-    ["ls"],
+    ["ls", "--names"],
     ["exec"],
     ["exec", "t-front"],
     ["exec", "t-front", "--"],
@@ -83,7 +83,7 @@ test("a prepared start needs no berth-cli, and is the same start", async () => {
   await world.ok("create", "t-ready", "-t", "busybox", ...settings);
   await world.ok("start", "t-ready"); // makes what is shared, where nobody has yet
   await world.ok("stop", "--kill", "t-ready");
-  expect((await withoutEngine("ls")).code).not.toBe(0);
+  expect((await withoutEngine("ls", "--names")).code).not.toBe(0);
   for (const round of ["as berth-cli left it", "as the front left it"]) {
     expect([round, await withoutEngine("start", "t-ready")]).toEqual([
       round,
@@ -179,3 +179,87 @@ test("what a launch fails at is told by berth-cli, with nothing left", async () 
   await world.ok("start", "t-ready");
   await world.ok("rm", "--force", "t-ready");
 });
+
+/** What berth-cli says; the figures of a guest that runs change, so that both are asked until they agree. */
+async function isSame(...words: readonly string[]): Promise<void> {
+  const both = async (): Promise<readonly [Result, Result]> => [
+    await withoutEngine(...words),
+    await run([`${berthBinary}-cli`, ...words], { env: world.env }),
+  ];
+  let [ours, theirs] = await both();
+  for (let tries = 0; tries < 10 && ours.stdout !== theirs.stdout; tries++) [ours, theirs] = await both();
+  expect(ours).toEqual({ ...theirs, code: 0, stderr: "" });
+}
+
+/** Not to be shown without berth-cli. */
+const isLeft = async (...words: readonly string[]): Promise<void> => {
+  const { code, stdout } = await withoutEngine(...words);
+  expect([words, code === 0, stdout]).toEqual([words, false, ""]);
+};
+
+test("ls and info are those of berth-cli, to the byte", async () => {
+  const limits = ["--memory", "48M", "--cpus", "0.5", "--pids", "50", "--disk", "1536M"];
+  await world.ok("create", "t-limits", "-t", "busybox", ...limits, "--start");
+  await world.ok(
+    "create",
+    "t-plain10",
+    "-t",
+    "busybox",
+    "--storage",
+    "plain",
+    "--network",
+    "none",
+    "--start",
+  );
+  await world.ok("create", "t-plain9", "-t", "busybox", "--storage", "plain", "--disk", "1G");
+  await world.ok("ls");
+  await isSame("ls");
+  for (const name of ["t-limits", "t-plain10"]) await isSame("info", name);
+  await world.sh(
+    "t-limits",
+    "i=0; while [ $i -lt 30000 ]; do i=$((i+1)); done; dd if=/dev/zero of=/x bs=1k count=700",
+  );
+  await isSame("info", "t-limits");
+  await world.ok("freeze", "t-limits");
+  await isSame("ls");
+  await isLeft("info", "t-limits");
+  await world.ok("thaw", "t-limits");
+  await world.ok("stop", "--kill", "t-limits");
+  await isSame("ls");
+  await isLeft("info", "t-limits");
+  await world.ok("start", "t-limits");
+  await isSame("ls");
+  await isSame("info", "t-limits");
+}, 60_000);
+
+test("cards that no longer hold are not shown, and are left anew", async () => {
+  const { intent, state } = containerPaths("t-plain9", world.at);
+  writeFileSync(intent, "{}");
+  await isLeft("ls");
+  rmSync(intent);
+  const text = readFileSync(state, "utf8");
+  writeFileSync(state, text.replace('"suspended": false', '"suspended": true'));
+  await isLeft("ls");
+  await world.ok("ls");
+  await isSame("ls");
+  writeFileSync(state, text);
+  await world.ok("set", "t-plain9", "--memory", "1G");
+  await isLeft("ls");
+  await world.ok("ls");
+  await isSame("ls");
+  await world.ok("snapshot", "create", "t-plain10", "one");
+  await isLeft("info", "t-plain10");
+  await world.ok("info", "t-plain10");
+  await isLeft("ls", "t-plain9");
+  writeFileSync(`${world.at.lib}/pool/project.json`, "{}");
+  await isLeft("ls");
+  rmSync(`${world.at.lib}/pool/project.json`);
+  await world.ok("ls");
+  await isSame("ls");
+  await world.ok("mount", "t-plain9");
+  await isLeft("ls");
+  await world.ok("umount", "t-plain9");
+  await isSame("ls");
+  await world.ok("set", "t-plain9", "--description", "a word");
+  await isLeft("ls");
+}, 60_000);

@@ -66,7 +66,9 @@ const diskMarks: Figures = { disk: mark("disk"), inodes: mark("inodes"), "inodes
 function cardOf(name: string): Plan | undefined {
   const paths = containerPaths(name);
   // Before they are read.
-  const [cli, ...files] = [process.execPath, paths.config, paths.snapshots].map((path) => stampOf(path).record);
+  const [cli, ...files] = [process.execPath, paths.config, paths.snapshots].map(
+    (path) => stampOf(path).record,
+  );
   const text = readFileSync(paths.state, "utf8");
   const [config, state] = [loadConfig(name), loadState(name)];
   if (!isPlain({ config, state }) || text !== stateText(state)) return undefined;
@@ -89,8 +91,7 @@ function cardOf(name: string): Plan | undefined {
 const untroubled = { stateText: "running", mounted: [], lastEnd: undefined, oomKills: undefined, over: null };
 
 /** What a start and a stop leave as it is, by lines, as native/front_card.c leaves them out too. */
-const lastingText = (text: string): string =>
-  text.replace(/^ {2}"(shouldRun|identity)": .*\n/gm, "");
+const lastingText = (text: string): string => text.replace(/^ {2}"(shouldRun|identity)": .*\n/gm, "");
 
 /** Printable ASCII, so that bytes are columns. */
 const isHarmless = ([op, ...args]: PlanRecord): boolean =>

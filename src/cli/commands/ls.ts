@@ -45,7 +45,11 @@ const columns: readonly Column<Row>[] = [
   },
   { title: "address", cell: (row) => of(row, ({ state }) => state.address?.split("/")[0]) },
   { title: "template", cell: (row) => of(row, ({ config }) => config.template) },
-  { title: "memory", align: "right", cell: (row) => of(row, (view) => memoryCell(size(view.usage?.memory), view)) },
+  {
+    title: "memory",
+    align: "right",
+    cell: (row) => of(row, (view) => memoryCell(size(view.usage?.memory), view)),
+  },
   {
     title: "disk",
     align: "right",
