@@ -87,6 +87,27 @@ checked(
 );
 
 checked(
+  `${why}a command of exec stands in the way until it may be ended; the look alone does not end it`,
+  async () => {
+    const session = run([berthBinary, "exec", "web1", "--", "sh", "-c", "sleep 60; :"], { env: a.env });
+    const migrate = (...options: readonly string[]) =>
+      a.berth("migrate", "web1", "hostb", "--rsh", hosts.b.way, ...options);
+    await until("the session", async () => (await a.berth("checkable", "web1")).code === 5, 10_000);
+    const { code, stderr } = await migrate();
+    expect([code, stderr]).toEqual([5, expect.stringContaining("or say --end-sessions")]);
+    expect((await migrate("--dry-run", "--end-sessions")).code).toBe(0);
+    expect((await a.berth("checkable", "web1")).code).toBe(5);
+    expect(await migrate("--end-sessions")).toMatchObject({ code: 0 });
+    const ended = await session;
+    expect(ended.code).toBeGreaterThan(128);
+    expect(ended.stderr).toContain("this session could not be, and was ended");
+    await b.ok("migrate", "web1", "hosta", "--rsh", hosts.a.way);
+    expect(await a.sh("web1", "systemctl is-active counter")).toBe("active");
+  },
+  60_000,
+);
+
+checked(
   `${why}when the other side is killed while it brings the guest back, it goes on here`,
   async () => {
     const { address, pid } = await info(a);

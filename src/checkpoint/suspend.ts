@@ -35,7 +35,7 @@ import { complaintOf, keepLog, passing } from "./log.ts";
 import { type Criu, needCriu } from "./program.ts";
 import { type CheckpointRecord, imagesIn, imagesLink, readable, saveRecordIn } from "./record.ts";
 import { dumpRequest } from "./request.ts";
-import { endSessions } from "./sessions.ts";
+import { endSessions, type Sessions } from "./sessions.ts";
 
 export type SuspendResult = {
   /** Bytes of images. */
@@ -82,9 +82,6 @@ export async function suspendContainer(
     throw error;
   }
 }
-
-/** Whether commands of `berth exec` and `enter` are ended for it; else they stand in the way. */
-export type Sessions = { readonly end?: boolean };
 
 /** Throws what `writeDown` would, before anything is done: container.frozen, container.not-checkable, host.missing-feature. */
 export async function mustBeWritable(container: LockedContainer, sessions: Sessions = {}): Promise<void> {
