@@ -241,7 +241,7 @@ async function dumpOnce(
 }
 
 /** The console's slave as CRIU names it, looked at where the keeper has it: the guest cannot have changed that. */
-function consoleOf({ keeper }: InitRecord): string {
+export function consoleOf({ keeper }: InitRecord): string {
   const { rdev, dev } = statSync(`/proc/${keeper.pid}/root/dev/berth/0`);
   return `tty[${rdev.toString(16)}:${dev.toString(16)}]`;
 }

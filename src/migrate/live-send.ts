@@ -1,7 +1,8 @@
 /** Moving a guest that runs: it works while its files go, and stands still while its processes do. */
 import { cgroupHome } from "../checkpoint/cgroup-tree.ts";
 import { imagesDir } from "../checkpoint/record.ts";
-import { type Writing, writeDown } from "../checkpoint/suspend.ts";
+import { consoleOf, type Writing, writeDown } from "../checkpoint/suspend.ts";
+import { mustRun } from "../container/container.ts";
 import { saveState } from "../container/store.ts";
 import { nothingWritten } from "../storage/archive/backup-writer.ts";
 import { storageDriver } from "../storage/drivers.ts";
@@ -35,6 +36,7 @@ export async function moveLive(move: Move): Promise<number> {
     await pass(true);
   });
   await stages.run("sending what changed meanwhile", async () => await pass(true));
+  await line.ask({ type: "expect", console: consoleOf(mustRun(container.name)) });
   progress.signal.throwIfAborted();
   let since = performance.now();
   const images = streamImages(line, imagesDir(container.name), patient);
@@ -52,7 +54,10 @@ export async function moveLive(move: Move): Promise<number> {
       await patience.bear(
         stages.run("sending its processes", async () => {
           await images.finish();
-          await line.ask({ type: "processes", record, cgroup: cgroupHome(container.name) });
+          await line.askWithBulk(
+            { type: "processes", record, cgroup: cgroupHome(container.name) },
+            images.small,
+          );
         }),
       );
       await patience.bear(
