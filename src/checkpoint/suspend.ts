@@ -92,6 +92,8 @@ export type Writing = {
   readonly lasting: boolean;
   /** Told when the guest is about to stand still and its images are written. */
   readonly begun?: () => void;
+  /** Told when what comes for its connections reaches it no more. */
+  readonly locked?: () => void;
   /** Runs while the guest stands still, since then (performance.now()), and all is in its images; when it throws the guest goes on. */
   readonly held: (record: CheckpointRecord, since: number) => void | Promise<void>;
 };
@@ -175,7 +177,7 @@ async function dumpOnce(
   container: LockedContainer,
   status: InitRecord,
   criu: Criu,
-  { lasting, begun, held }: Writing,
+  { lasting, begun, locked, held }: Writing,
   { checkpoint, discard, leaveRunning }: Place,
 ): Promise<SuspendResult> {
   const { name, state, lock } = container;
@@ -200,6 +202,8 @@ async function dumpOnce(
       frozenAt = performance.now();
       begun?.();
     }
+    // The first point behind CRIU's lock of the network.
+    if (point === "query-ext-files") locked?.();
     if (point !== "post-dump") return;
     const guest = cgroups().guestRoot(name);
     editImages(images);

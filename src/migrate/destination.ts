@@ -3,6 +3,7 @@
  * removes all that came; from then on only a word of the source does.
  */
 import { BerthError } from "../base/errors.ts";
+import { instance } from "../base/paths.ts";
 import { trace } from "../base/trace.ts";
 import { forgetArrival, noteArrival } from "../container/arrivals.ts";
 import { type LockedContainer, withContainer } from "../container/container.ts";
@@ -15,12 +16,14 @@ import { mustFit } from "../container/restore-fill.ts";
 import { startContainer } from "../container/start.ts";
 import { saveState } from "../container/store.ts";
 import { setUserLimits } from "../container/user-limits.ts";
+import { deliverPackets } from "../network/packets.ts";
+import { hostLink } from "../network/records.ts";
 import { cgroups } from "../resources/cgroup.ts";
 import { storageDriver } from "../storage/drivers.ts";
 import { must } from "../storage/program.ts";
 import type { Channel } from "./channel.ts";
 import { hostFacts } from "./host-facts.ts";
-import { type Coming, comingTo } from "./live-receive.ts";
+import { type Coming, comingTo, takePackets } from "./live-receive.ts";
 import { type Answer, type Offer, PROTOCOL, type Request, requestSchema } from "./messages.ts";
 import { settleHere, standingHere } from "./standing.ts";
 import { receiveTemplate } from "./template-receive.ts";
@@ -267,9 +270,10 @@ async function waitForWord(
     trace(`asked: ${word?.type}`);
   }
   if (word?.type === "commit") {
+    const packets = await takePackets(line.bulk());
     await lasting;
     noteArrival(offer.id, name);
-    await finishArrival(name, intent);
+    await finishArrival(name, intent, () => deliverPackets(hostLink(instance.linkPrefix, name), packets));
     return "commit";
   }
   if (word?.type !== "abort")

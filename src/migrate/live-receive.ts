@@ -8,6 +8,7 @@ import { moveIds } from "../checkpoint/images.ts";
 import { firstImage, firstWaits, newImages, renameCgroups } from "../checkpoint/place.ts";
 import { type CheckpointRecord, imagesDir, readable, saveRecord } from "../checkpoint/record.ts";
 import type { LockedContainer } from "../container/container.ts";
+import { KEPT_PACKETS, type Packet } from "../network/packets.ts";
 import { unpackFiles } from "./bundle.ts";
 import type { Offer } from "./messages.ts";
 import { receiveFiles } from "./tree-receive.ts";
@@ -62,6 +63,14 @@ export function comingTo(container: LockedContainer, { manifest }: Offer): Comin
     },
     [Symbol.asyncDispose]: async () => await expected?.[Symbol.asyncDispose](),
   };
+}
+
+/** What has come for a guest while it stood still. */
+export async function takePackets(chunks: AsyncIterable<Uint8Array>): Promise<readonly Packet[]> {
+  const packets: Packet[] = [];
+  for await (const { content } of unpackFiles(chunks))
+    if (packets.length < KEPT_PACKETS) packets.push(content);
+  return packets;
 }
 
 function mustHaveAddress(here: string | null, there: string | null): void {

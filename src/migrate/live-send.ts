@@ -4,6 +4,7 @@ import { imagesDir } from "../checkpoint/record.ts";
 import { consoleOf, type Writing, writeDown } from "../checkpoint/suspend.ts";
 import { mustRun } from "../container/container.ts";
 import { saveState } from "../container/store.ts";
+import type { Kept } from "../network/packets.ts";
 import { nothingWritten } from "../storage/archive/backup-writer.ts";
 import { storageDriver } from "../storage/drivers.ts";
 import { streamImages } from "./images-send.ts";
@@ -11,8 +12,8 @@ import { patienceOf } from "./patience.ts";
 import { type Move, sendLayers, sendUserLimits } from "./send.ts";
 import { nothingSent, type SentTree, sendPass } from "./tree-send.ts";
 
-/** Its files while it runs; then it stands still until its like runs there, and ends here. Gives when that began (performance.now()). */
-export async function moveLive(move: Move): Promise<number> {
+/** Its files while it runs; then it stands still until its like runs there, and ends here. What comes for it meanwhile is `kept`. Gives when that began (performance.now()). */
+export async function moveLive(move: Move, kept: Kept): Promise<number> {
   const { container, line, stages, progress, request } = move;
   const { state } = container;
   using patience = patienceOf(container.name, request.timeout, progress.signal);
@@ -47,6 +48,7 @@ export async function moveLive(move: Move): Promise<number> {
       patience.begin();
       images.begin();
     },
+    locked: kept.begin,
     held: async (record, frozen) => {
       since = frozen;
       patience.signal.throwIfAborted();

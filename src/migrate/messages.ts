@@ -137,7 +137,7 @@ const requestSchemas = [
   v.object({ type: v.literal("prepare") }),
   /** Bring its processes back; nobody is to hear them yet. */
   v.object({ type: v.literal("revive") }),
-  /** It is yours. */
+  /** It is yours; what has come for it meanwhile follows, as a bundle. */
   v.object({ type: v.literal("commit") }),
   /** It stays with us. */
   v.object({ type: v.literal("abort") }),
