@@ -43,6 +43,7 @@ export async function moveLive(move: Move, kept: Kept): Promise<number> {
   const images = streamImages(line, imagesDir(container.name), patient);
   const writing: Writing = {
     lasting: false,
+    keepsRuntime: true,
     begun: () => {
       line.limit(undefined);
       patience.begin();
