@@ -14,7 +14,7 @@ psql="su postgres -c"
 $psql 'cd /; createdb bench; pgbench -iqs 1 bench; psql -qc "create table ledger (n bigint)" bench' 2>&1
 
 # More than is asked for, and in the template, so that it need not be sent.
-ln -s "$(readlink -f /usr/lib/*/libLLVM*.so.1 | head -n 1)" /var/www/html/much
+ln -s "$(readlink -f /usr/lib/*/libLLVM.so.* | head -n 1)" /var/www/html/much
 
 mkdir -p /root/.ssh
 echo "$1" > /root/.ssh/authorized_keys
