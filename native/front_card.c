@@ -9,7 +9,6 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-#include "front.h"
 #include "prepared.h"
 #include "util.h"
 
@@ -23,7 +22,6 @@ bool card_now(struct now *now, const char *cli)
 	    read_file_at(AT_FDCWD, "/proc/uptime", text, sizeof text) < 0 ||
 	    sscanf(text, "%" SCNu64 ".%2" SCNu64 " ", &seconds, &hundredths) != 2)
 		return false;
-	now->boot[strcspn(now->boot, "\n")] = '\0';
 	now->hundredths = seconds * 100 + hundredths;
 	return prepared_stamp(cli, now->cli, sizeof now->cli);
 }
@@ -65,22 +63,6 @@ static bool holds(const struct card *c, const struct now *now, const char *home)
 	       read_file_at(dir, "state.json", state, sizeof state) > 0 && same_facts(state, facts->args[0].data);
 }
 
-/* native/keeper.h, RUNDIR/init. False when somebody has to look: its keeper has died. */
-static bool find_init(struct card *c, const struct now *now)
-{
-	char path[PATH_MAX], text[256], boot[64];
-	int keeper;
-	uint64_t keeper_ticks;
-	if (!front_join(path, c->rundir, "init"))
-		return false;
-	if (read_file_at(AT_FDCWD, path, text, sizeof text) < 0)
-		return true;
-	if (sscanf(text, "1 %d %" SCNu64 " %d %" SCNu64 " %63s", &c->pid, &c->ticks, &keeper, &keeper_ticks, boot) != 5)
-		return false;
-	c->running = strcmp(boot, now->boot) == 0 && process_starttime(c->pid) == c->ticks;
-	return !c->running || process_starttime(keeper) == keeper_ticks;
-}
-
 static const struct plan_record *live(const struct card *c, const char *which)
 {
 	for (uint32_t i = 0; i < c->plan.count; i++)
@@ -109,7 +91,7 @@ bool card_read(struct card *c, const struct now *now, const char *name)
 		return false;
 	snprintf(c->name, sizeof c->name, "%s", name);
 	memcpy(c->rundir, paths.rundir, sizeof c->rundir);
-	return holds(c, now, paths.home) && find_init(c, now) && (!c->running || find_frozen(c));
+	return holds(c, now, paths.home) && front_find_guest(c->rundir, now->boot, &c->guest) && (!c->guest.running || find_frozen(c));
 }
 
 void card_free(struct card *c)
@@ -129,7 +111,7 @@ static bool disk_figure(const struct card *c, const char *which, uint64_t *out)
 	struct statvfs st;
 	if (!card_counts_disk(c))
 		return false;
-	snprintf(path, sizeof path, "/proc/%d/root", c->pid);
+	snprintf(path, sizeof path, "/proc/%d/root", c->guest.pid);
 	if (statvfs(path, &st) < 0)
 		return false;
 	if (strcmp(which, "disk") == 0)
@@ -164,5 +146,5 @@ bool card_figure(const struct card *c, const char *which, uint64_t *out)
 
 uint64_t card_uptime(const struct card *c, const struct now *now)
 {
-	return now->hundredths > c->ticks ? (now->hundredths - c->ticks) / 100 : 0;
+	return now->hundredths > c->guest.ticks ? (now->hundredths - c->guest.ticks) / 100 : 0;
 }

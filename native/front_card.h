@@ -7,15 +7,15 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "front.h"
 #include "plan.h"
 
 struct card {
 	char name[64];
 	struct plan plan;
 	char rundir[PATH_MAX];
-	bool running, frozen;
-	int pid;
-	uint64_t ticks; /* when init began, since boot, in hundredths of a second */
+	struct front_guest guest;
+	bool frozen;
 };
 
 /* What all cards are read beside. */

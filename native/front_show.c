@@ -71,7 +71,7 @@ static bool fill(struct row *row, const struct now *now)
 		good = put(row->cells[0], row->name, "") && put(row->cells[1], cells[STOPPED].data, "") &&
 		       put(row->cells[2], cells[ADDRESS].data, "") && put(row->cells[3], cells[TEMPLATE].data, "") &&
 		       put(row->cells[4], cells[MEMORY_IDLE].data, "") && put(row->cells[5], cells[DISK_IDLE].data, "") &&
-		       (!c.running || fill_running(row, &c, now, cells));
+		       (!c.guest.running || fill_running(row, &c, now, cells));
 	}
 	card_free(&c);
 	return good;
@@ -198,7 +198,7 @@ static bool figure_text(const struct card *c, const struct now *now, const char 
 	char figure[TEXT_FIGURE];
 	*there = true;
 	if (strcmp(which, "pid") == 0)
-		return snprintf(out, CELL, "%d", c->pid) > 0;
+		return snprintf(out, CELL, "%d", c->guest.pid) > 0;
 	if (strcmp(which, "uptime") == 0) {
 		text_duration(figure, card_uptime(c, now));
 		return put(out, figure, "");
@@ -275,7 +275,7 @@ int front_info(const char *name, const char *cli)
 	char *text = NULL;
 	size_t size = 0;
 	int result = -1;
-	if (!begin(&now, &paths, cli) || !card_read(&c, &now, name) || !c.running || c.frozen || was_oom(&c)) {
+	if (!begin(&now, &paths, cli) || !card_read(&c, &now, name) || !c.guest.running || c.frozen || was_oom(&c)) {
 		card_free(&c);
 		return -1;
 	}
