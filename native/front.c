@@ -1,6 +1,7 @@
-/* front.c - the program `berth`: hands every command to berth-cli, which it becomes; but `berth exec NAME COMMAND...` without
- * options it does itself, as berth-launch's `attach` does, from what the start left in RUNDIR; and `berth start NAME` (front_start.c),
- * `berth stop --kill NAME` (front_stop.c), `berth ls` and `berth info NAME` (front_show.c) from what berth-cli left beside the container's settings. That spares the start of a JavaScript engine. Whatever is not plain and sound (options, a
+/* front.c - the program `berth`: hands every command to berth-cli, which it becomes; but a plain `berth exec NAME COMMAND...` it
+ * does itself, as berth-launch's `attach` does, from what the start left in RUNDIR; and `berth start NAME` (front_start.c),
+ * `berth stop --kill NAME` (front_stop.c), `berth ls` (front_ls.c) and `berth info NAME` (front_info.c) from what berth-cli left
+ * beside the container's settings. That spares the start of a JavaScript engine. Whatever is not plain and sound (options, a
  * name that is none, a guest that does not run, one without a user namespace, any failure before the command runs) is left to
  * berth-cli, which knows the words for it. */
 #include <errno.h>
@@ -99,6 +100,20 @@ static bool find_cli(char *path)
 	return false;
 }
 
+/* A Ctrl-C during these is for nobody: they are soon done. Where berth-cli takes over it is for that. */
+static int do_undisturbed(int argc, char **argv, const char *cli)
+{
+	sigset_t interrupt, before;
+	sigemptyset(&interrupt);
+	sigaddset(&interrupt, SIGINT);
+	if (sigprocmask(SIG_BLOCK, &interrupt, &before) < 0)
+		return -1;
+	int status = argc == 4 ? front_stop(argv + 2) : front_start(argv[2], cli);
+	if (status < 0)
+		(void)sigprocmask(SIG_SETMASK, &before, NULL);
+	return status;
+}
+
 /* The exit status, or -1 when it is berth-cli's. */
 static int do_plain(int argc, char **argv, const char *cli)
 {
@@ -108,9 +123,8 @@ static int do_plain(int argc, char **argv, const char *cli)
 		return front_ls(cli);
 	if (argc == 3 && strcmp(argv[1], "info") == 0)
 		return front_info(argv[2], cli);
-	if (argc == 4 && strcmp(argv[1], "stop") == 0)
-		return front_stop(argv + 2);
-	return argc == 3 && strcmp(argv[1], "start") == 0 ? front_start(argv[2], cli) : -1;
+	bool undisturbed = (argc == 4 && strcmp(argv[1], "stop") == 0) || (argc == 3 && strcmp(argv[1], "start") == 0);
+	return undisturbed ? do_undisturbed(argc, argv, cli) : -1;
 }
 
 int main(int argc, char **argv)

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
@@ -14,7 +15,7 @@
 
 enum { STATE_MAX = 65536, FIGURES_MAX = 4096 };
 
-bool card_now(struct now *now, const char *cli)
+static bool read_now(struct now *now, const char *cli)
 {
 	char text[64];
 	uint64_t seconds, hundredths;
@@ -24,6 +25,34 @@ bool card_now(struct now *now, const char *cli)
 		return false;
 	now->hundredths = seconds * 100 + hundredths;
 	return prepared_stamp(cli, now->cli, sizeof now->cli);
+}
+
+/* Whether the host has what berth-cli looks at beside containers: pools whose disks it watches, and roots that are mounted. */
+static bool is_plain_host(const char *lib, const char *run)
+{
+	static const char *const drivers[] = {"plain", "image", "project", "btrfs"};
+	char path[PATH_MAX];
+	for (size_t i = 0; i < sizeof drivers / sizeof drivers[0]; i++) {
+		int n = snprintf(path, sizeof path, "%s/pool/%s.json", lib, drivers[i]);
+		if (n < 0 || (size_t)n >= sizeof path || access(path, F_OK) == 0)
+			return false;
+		n = snprintf(path, sizeof path, "%s/.disk-fails-%s", run, drivers[i]);
+		struct stat st;
+		if (n < 0 || (size_t)n >= sizeof path || lstat(path, &st) == 0)
+			return false;
+	}
+	return !prepared_mounted(" berth:");
+}
+
+bool card_begin(struct now *now, struct front_paths *paths, const char *cli)
+{
+	return front_may() && front_paths(paths, ".") && is_plain_host(paths->lib, paths->run) && read_now(now, cli);
+}
+
+bool card_put(char cell[CELL], const char *first, const char *second)
+{
+	int n = snprintf(cell, CELL, "%s%s", first, second);
+	return n >= 0 && n < CELL;
 }
 
 static bool begins(const char *text, const char *with)

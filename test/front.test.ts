@@ -187,7 +187,10 @@ test("a kill needs no berth-cli, and leaves what a stop leaves", async () => {
   await world.ok("create", "t-kill", "-t", "busybox");
   const paths = containerPaths("t-kill", world.at);
   const left = (): readonly string[] => readdirSync(paths.run).filter((file) => file !== "attach");
-  for (const words of [["--kill", "t-kill"], ["t-kill", "-k"]]) {
+  for (const words of [
+    ["--kill", "t-kill"],
+    ["t-kill", "-k"],
+  ]) {
     await world.ok("start", "t-kill");
     expect(await withoutEngine("stop", ...words)).toEqual({
       code: 0,
@@ -208,7 +211,10 @@ test("a kill needs no berth-cli, and leaves what a stop leaves", async () => {
   writeFileSync(paths.adopted, "");
   await isLeft("stop", "--kill", "t-kill");
   rmSync(paths.adopted);
-  await Promise.all([world.ok("stop", "--kill", "t-kill"), Bun.sleep(20).then(() => world.berth("start", "t-kill"))]);
+  await Promise.all([
+    world.ok("stop", "--kill", "t-kill"),
+    Bun.sleep(20).then(() => world.berth("start", "t-kill")),
+  ]);
   await world.ok("rm", "--force", "t-kill");
 }, 60_000);
 

@@ -89,7 +89,10 @@ export async function fleet(bench: Bench): Promise<void> {
       try {
         await withRoomForOneUser(async () => await boot(bench, side, names));
       } catch (error) {
-        bench.samples.absent.set(`${side.name} fleet`, error instanceof Error ? error.message : String(error));
+        bench.samples.absent.set(
+          `${side.name} fleet`,
+          error instanceof Error ? error.message : String(error),
+        );
       }
     }
   });
