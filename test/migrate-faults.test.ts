@@ -156,10 +156,6 @@ const MESSAGES = [
 ] as const;
 const oneOf = <T>(random: Random, all: readonly [T, ...T[]]): T => all[random(all.length)] ?? all[0];
 
-/** While its migration goes on; what it says is not looked at. */
-const inGuest = async (line: string): Promise<unknown> =>
-  await from.world.berth("exec", "web1", "--", "/bin/sh", "-c", line);
-
 const faults: readonly Fault[] = [
   {
     name: "berth of the source is killed",
@@ -258,21 +254,6 @@ const faults: readonly Fault[] = [
       const there = criuOf(from);
       kill9(there);
       return `${what}${there.length === 0 ? ": none was there" : ""}`;
-    },
-  },
-  {
-    // A file without a name that is larger than what CRIU puts into its images.
-    name: "CRIU refuses to write down what appeared after the look",
-    keeps: true,
-    strike: async (going) => {
-      await going.stage("sending its files");
-      await inGuest(
-        "systemd-run -q --unit ghost sh -c 'fallocate -l 70M /ghost; exec 9< /ghost; rm /ghost; exec sleep 100'",
-      );
-      return {
-        what: "",
-        after: async () => await inGuest("systemctl stop ghost"),
-      };
     },
   },
   {
