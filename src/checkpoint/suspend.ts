@@ -2,7 +2,6 @@
 import {
   closeSync,
   fsyncSync,
-  mkdirSync,
   openSync,
   readdirSync,
   readFileSync,
@@ -30,8 +29,9 @@ import { refuseUncheckable } from "./checkable.ts";
 import { askCriu, criuWords } from "./criu.ts";
 import { fixExecutables } from "./images.ts";
 import { complaintOf, keepLog, passing } from "./log.ts";
+import { makeImages } from "./place.ts";
 import { type Criu, needCriu } from "./program.ts";
-import { type CheckpointRecord, imagesIn, imagesLink, readable, saveRecordIn } from "./record.ts";
+import { type CheckpointRecord, imagesIn, imagesLink, passName, readable, saveRecordIn } from "./record.ts";
 import { dumpRequest } from "./request.ts";
 import { endSessions } from "./sessions.ts";
 
@@ -88,6 +88,8 @@ export async function mustBeWritable(container: LockedContainer, sessions: Sessi
 }
 
 export type Writing = {
+  /** How many passes over its memory were made (passes.ts), so that only what was written to since is left. */
+  readonly passes?: number;
   /** Whether the images are to outlast a power cut. */
   readonly lasting: boolean;
   /** Told when the guest is about to stand still and its images are written. */
@@ -156,7 +158,9 @@ async function dump(
 ): Promise<SuspendResult> {
   for (let tries = 1; ; tries++) {
     try {
-      return await dumpOnce(container, status, criu, writing, place);
+      // One that failed has begun to count anew what is written to: another builds on no pass.
+      const { passes = 0, ...others } = writing;
+      return await dumpOnce(container, status, criu, { ...others, passes: tries === 1 ? passes : 0 }, place);
     } catch (error) {
       if (tries === TRIES || !(error instanceof Error) || !passing.test(error.message)) throw error;
       await Bun.sleep(BETWEEN_MS);
@@ -175,15 +179,13 @@ async function dumpOnce(
   container: LockedContainer,
   status: InitRecord,
   criu: Criu,
-  { lasting, begun, held }: Writing,
+  { lasting, begun, held, passes = 0 }: Writing,
   { checkpoint, discard, leaveRunning }: Place,
 ): Promise<SuspendResult> {
   const { name, state, lock } = container;
   const images = imagesIn(checkpoint);
   const { dumpLog } = containerPaths(name);
-  rmSync(checkpoint, { recursive: true, force: true });
-  mkdirSync(checkpoint, { mode: 0o700 });
-  mkdirSync(images, { mode: 0o755 });
+  if (passes === 0) makeImages(checkpoint);
   const console = consoleOf(status);
   let frozenAt = 0;
   let result: SuspendResult = { bytes: 0, processes: 0, frozen: 0 };
@@ -193,6 +195,7 @@ async function dumpOnce(
     console,
     logLevel: logLevel(),
     leaveRunning,
+    parent: passes === 0 ? undefined : passName(passes),
   });
   const notify = async (point: string): Promise<void> => {
     trace(`criu: ${point}`);
@@ -212,6 +215,7 @@ async function dumpOnce(
       console,
       processes,
       cgroups: guest === undefined ? [] : saveTree(guest),
+      ...(passes === 0 ? {} : { passes }),
     };
     saveRecordIn(checkpoint, record, lasting);
     const bytes = lasting ? makeLasting(checkpoint) : sizeOf(images);

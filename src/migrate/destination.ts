@@ -190,7 +190,7 @@ async function take(
         );
         break;
       case "images":
-        await receiveImages(line.bulk(), container);
+        await receiveImages(line.bulk(), container, request.pass);
         break;
       case "processes":
         completeProcesses(container, request, offer);

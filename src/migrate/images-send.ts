@@ -27,23 +27,33 @@ const isSettled = ({ ctimeNs }: BigIntStats): boolean =>
 
 const versionOf = ({ ino, ctimeNs, size }: BigIntStats): string => `${ino} ${ctimeNs} ${size}`;
 
-/** A stream of the images in `dir`. */
-export function streamImages(line: SourceLine, dir: string, { signal }: Progress): ImageStream {
+/** What restoring needs of a pass over the memory. */
+const isOfPass = (name: string): boolean => /^(?:pages|pagemap)-/.test(name);
+
+/** A stream of the images in `dir`, which are those of a `pass` over the memory, or the last ones. */
+export function streamImages(
+  line: SourceLine,
+  dir: string,
+  { signal }: Pick<Progress, "signal">,
+  pass?: number,
+): ImageStream {
   const sent = new Map<string, string>();
   let writing = false;
   let running: Promise<void> = Promise.resolve();
   const isDue = (name: string, stat: BigIntStats): boolean =>
     sent.get(name) !== versionOf(stat) && (!writing || (isBig(name) && isSettled(stat)));
 
-  const pass = async (): Promise<void> =>
-    void (await line.askWithBulk({ type: "images" }, async (write) => {
+  const send = async (): Promise<void> =>
+    void (await line.askWithBulk({ type: "images", pass }, async (write) => {
       await writeTree(dir, write, {
         prefix: "./",
         owner: (id) => id,
         xattr: () => undefined,
+        // Passes go by themselves, and the other side ties them together.
+        leaveOut: ({ depth, stat }) => depth > 0 && !stat.isFile(),
         passOver: ({ relative, depth, stat }) => {
           const name = relative.toString();
-          if (depth === 0 || !isDue(name, stat)) return true;
+          if (depth === 0 || !isDue(name, stat) || (pass !== undefined && !isOfPass(name))) return true;
           sent.set(name, versionOf(stat));
           return false;
         },
@@ -55,7 +65,7 @@ export function streamImages(line: SourceLine, dir: string, { signal }: Progress
 
   const stream = async (): Promise<void> => {
     while (writing)
-      if (bigIn(dir).some(([name, stat]) => isDue(name, stat))) await pass();
+      if (bigIn(dir).some(([name, stat]) => isDue(name, stat))) await send();
       else await Bun.sleep(LOOK_MS);
   };
 
@@ -69,7 +79,7 @@ export function streamImages(line: SourceLine, dir: string, { signal }: Progress
     finish: async () => {
       writing = false;
       await running;
-      await pass();
+      await send();
     },
     stop: async () => {
       writing = false;

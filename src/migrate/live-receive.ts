@@ -4,6 +4,7 @@ import { BerthError } from "../base/errors.ts";
 import { writeAtomic } from "../base/files.ts";
 import { shiftTree } from "../checkpoint/cgroup-tree.ts";
 import { moveIds } from "../checkpoint/images.ts";
+import { linkPasses, placeForPass } from "../checkpoint/passes.ts";
 import { newImages, renameCgroups } from "../checkpoint/place.ts";
 import { type CheckpointRecord, imagesDir, readable, saveRecord } from "../checkpoint/record.ts";
 import { bringBack } from "../checkpoint/resume.ts";
@@ -11,13 +12,15 @@ import type { LockedContainer } from "../container/container.ts";
 import type { Offer } from "./messages.ts";
 import { receiveFiles } from "./tree-receive.ts";
 
-/** Takes images of CRIU, also while it still writes others. */
+/** Takes images of CRIU, also while it still writes others; those of a `pass` into a directory of its own. */
 export async function receiveImages(
   chunks: AsyncIterable<Uint8Array>,
   { name }: LockedContainer,
+  pass: number | undefined,
 ): Promise<void> {
-  const images = imagesDir(name);
-  await receiveFiles(chunks, existsSync(images) ? images : newImages(name));
+  const there = imagesDir(name);
+  const images = existsSync(there) ? there : newImages(name);
+  await receiveFiles(chunks, pass === undefined ? images : placeForPass(images, pass));
 }
 
 /** All images are there: they get this host's ids, and the record what a resume needs beside them. */
@@ -32,6 +35,7 @@ export function completeProcesses(
       `its address ${manifest.address} was taken by another container meanwhile`,
       "its connections need it: free it there",
     );
+  linkPasses(imagesDir(name), record.passes ?? 0);
   takeOver({ name, state }, { record, cgroup, baseUid: manifest.baseUid }, false);
 }
 

@@ -6,8 +6,11 @@ import { saveState } from "../container/store.ts";
 import { nothingWritten } from "../storage/archive/backup-writer.ts";
 import { storageDriver } from "../storage/drivers.ts";
 import { streamImages } from "./images-send.ts";
+import { sendMemory } from "./memory-passes.ts";
+import { LIKELY_RATE } from "./pass-rule.ts";
 import { patienceOf } from "./patience.ts";
 import { type Move, sendLayers, sendUserLimits } from "./send.ts";
+import type { SourceLine } from "./source-line.ts";
 import { nothingSent, type SentTree, sendPass } from "./tree-send.ts";
 
 /** Its files while it runs; then it stands still until its like runs there, and ends here. Gives when that began (performance.now()). */
@@ -30,16 +33,20 @@ export async function moveLive(move: Move): Promise<number> {
       live,
     ));
   };
-  await stages.run("sending its files", async () => {
-    await sendLayers(move, written);
-    await pass(true);
+  const rate = await rateOf(line, async () => {
+    await stages.run("sending its files", async () => {
+      await sendLayers(move, written);
+      await pass(true);
+    });
   });
   await stages.run("sending what changed meanwhile", async () => await pass(true));
+  const passes = await sendMemory(move, rate);
   progress.signal.throwIfAborted();
   let since = performance.now();
   const images = streamImages(line, imagesDir(container.name), patient);
   const writing: Writing = {
     lasting: false,
+    passes,
     begun: () => {
       line.limit(undefined);
       patience.begin();
@@ -77,4 +84,15 @@ export async function moveLive(move: Move): Promise<number> {
     await images.stop();
   }
   return since;
+}
+
+/** Less than so many bytes tell nothing of how fast the line is. */
+const TELLING = 16 << 20;
+
+/** What the line takes while that is sent, in bytes a millisecond. */
+async function rateOf(line: SourceLine, sending: () => Promise<void>): Promise<number> {
+  const [before, begun] = [line.sent(), performance.now()];
+  await sending();
+  const sent = line.sent() - before;
+  return sent < TELLING ? LIKELY_RATE : sent / (performance.now() - begun);
 }

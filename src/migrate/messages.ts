@@ -3,13 +3,15 @@ import * as v from "valibot";
 import { cgroupValues } from "../checkpoint/cgroup-tree.ts";
 import { driverNames } from "../config/storage-drivers.ts";
 import { manifestSchema } from "../storage/archive/backup-manifest.ts";
+import { MOST_PASSES } from "./pass-rule.ts";
 
 /** Changes when one side could misunderstand the other. */
-export const PROTOCOL = 3;
+export const PROTOCOL = 4;
 
 const text = (most: number) => v.pipe(v.string(), v.maxLength(most));
 const count = v.pipe(v.number(), v.integer(), v.minValue(0));
 const id = v.pipe(v.string(), v.uuid());
+const passes = v.pipe(count, v.maxValue(MOST_PASSES));
 /** Bytes of a path, in base64. */
 const path = text(8192);
 
@@ -104,6 +106,7 @@ export const recordSchema = v.object({
   processes: count,
   cgroups: v.pipe(v.array(cgroupSchema), v.maxLength(16384), v.readonly()),
   disconnected: v.optional(v.boolean()),
+  passes: v.optional(passes),
 });
 
 const requestSchemas = [
@@ -124,8 +127,8 @@ const requestSchemas = [
   /** What is new in its upper directory follows. */
   v.object({ type: v.literal("upper") }),
   v.object({ type: v.literal("quotas"), quotas: v.pipe(v.array(quotaSchema), v.maxLength(4096)) }),
-  /** CRIU's images follow, as an archive: those that were not sent yet or are other ones now. */
-  v.object({ type: v.literal("images") }),
+  /** CRIU's images follow, as an archive: those that were not sent yet or are other ones now. `pass`: of that one over the memory. */
+  v.object({ type: v.literal("images"), pass: v.optional(v.pipe(passes, v.minValue(1))) }),
   /** All images are there; this is what lies beside them. */
   v.object({ type: v.literal("processes"), record: recordSchema, cgroup: cgroupPath }),
   /** All is there: make it last and wait for a word. */
