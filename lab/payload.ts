@@ -6,10 +6,13 @@ import { command } from "./command.ts";
 import type { Host } from "./host.ts";
 import { projectDir as project } from "./paths.ts";
 
-const templateNames = ["busybox", "debian-12", "debian-13"];
+const usualTemplates = ["busybox", "debian-12", "debian-13"];
 
 /** Makes the directory anew and returns its path. The templates must have been built (`needTemplates` in test/support). */
-export async function berthPayload(templateCache: string): Promise<string> {
+export async function berthPayload(
+  templateCache: string,
+  templateNames: readonly string[] = usualTemplates,
+): Promise<string> {
   const dir = join(project, ".cache/payload");
   rmSync(dir, { recursive: true, force: true });
   const templates = join(dir, "templates/var/lib/templates");

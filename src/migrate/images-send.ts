@@ -34,11 +34,12 @@ const isOfPass = (name: string): boolean => /^(?:pages|pagemap)-/.test(name);
 export function streamImages(
   line: SourceLine,
   dir: string,
-  { signal }: Pick<Progress, "signal">,
+  { signal, emit }: Progress,
   pass?: number,
 ): ImageStream {
   const sent = new Map<string, string>();
   let writing = false;
+  let done = 0;
   let running: Promise<void> = Promise.resolve();
   const isDue = (name: string, stat: BigIntStats): boolean =>
     sent.get(name) !== versionOf(stat) && (!writing || (isBig(name) && isSettled(stat)));
@@ -56,6 +57,11 @@ export function streamImages(
           if (depth === 0 || !isDue(name, stat) || (pass !== undefined && !isOfPass(name))) return true;
           sent.set(name, versionOf(stat));
           return false;
+        },
+        onBytes: (bytes) => {
+          done += bytes;
+          if (pass !== undefined)
+            emit({ type: "advance", label: "sending memory", done, total: undefined, unit: "bytes" });
         },
         live: writing,
         signal,

@@ -1,5 +1,6 @@
 /** Sending a guest's memory while it works, so that little is left for when it stands still. */
 import { asBerthError, BerthError } from "../base/errors.ts";
+import { formatSize } from "../base/units.ts";
 import { makePass, ownMemory, writePass } from "../checkpoint/passes.ts";
 import { preCopyFault } from "../checkpoint/pre-copy.ts";
 import { discardCheckpoint } from "../container/suspended.ts";
@@ -45,17 +46,20 @@ async function onePass(
 ): Promise<Pass | BerthError> {
   const begun = performance.now();
   const images = streamImages(line, makePass(container.name, pass), progress, pass);
-  return await stages.run(`sending its memory, pass ${pass}`, async () => {
+  const send = async (): Promise<Pass | BerthError> => {
     images.begin();
     try {
-      const written = await writePass(container, pass).catch(asBerthError);
-      if (written instanceof BerthError) return written;
+      const bytes = await writePass(container, pass).catch(asBerthError);
+      if (bytes instanceof BerthError) return bytes;
       await images.finish();
-      return { bytes: written, milliseconds: performance.now() - begun };
+      return { bytes, milliseconds: performance.now() - begun };
     } finally {
       await images.stop();
     }
-  });
+  };
+  return await stages.run(`sending its memory, pass ${pass}`, send, begun, (made) =>
+    made instanceof BerthError ? "" : ` (${formatSize(made.bytes)})`,
+  );
 }
 
 /** What it writes faster than it can be sent is told before it stands still for it, and forbids that where it would for too long. */
