@@ -158,15 +158,23 @@ async function dump(
 ): Promise<SuspendResult> {
   for (let tries = 1; ; tries++) {
     try {
-      // One that failed has begun to count anew what is written to: another builds on no pass.
-      const { passes = 0, ...others } = writing;
-      return await dumpOnce(container, status, criu, { ...others, passes: tries === 1 ? passes : 0 }, place);
+      // One that failed has begun to count anew what is written to: the next builds on no pass.
+      return await dumpOnce(container, status, criu, tries === 1 ? writing : { ...writing, passes: 0 }, place);
     } catch (error) {
-      if (tries === TRIES || !(error instanceof Error) || !passing.test(error.message)) throw error;
+      const onPasses = tries === 1 && (writing.passes ?? 0) > 0;
+      // One that has ended waits in the images that there are.
+      if (tries === TRIES || !mayPass(error, onPasses) || statusOf(container.name).state === "stopped")
+        throw error;
       await Bun.sleep(BETWEEN_MS);
     }
   }
 }
+
+/** Whether trying anew may help: what was in the way is over a moment later, or it may be the passes that CRIU built upon. */
+const mayPass = (error: unknown, onPasses: boolean): boolean =>
+  error instanceof Error &&
+  (passing.test(error.message) ||
+    (onPasses && error instanceof BerthError && error.code === "checkpoint.failed"));
 
 /** Where it is written, how that goes again, and whether the guest goes on. */
 type Place = {
