@@ -159,7 +159,13 @@ async function dump(
   for (let tries = 1; ; tries++) {
     try {
       // One that failed has begun to count anew what is written to: the next builds on no pass.
-      return await dumpOnce(container, status, criu, tries === 1 ? writing : { ...writing, passes: 0 }, place);
+      return await dumpOnce(
+        container,
+        status,
+        criu,
+        tries === 1 ? writing : { ...writing, passes: 0 },
+        place,
+      );
     } catch (error) {
       const onPasses = tries === 1 && (writing.passes ?? 0) > 0;
       // One that has ended waits in the images that there are.

@@ -63,12 +63,10 @@ async function onePass(
 }
 
 /** What it writes faster than it can be sent is told before it stands still for it, and forbids that where it would for too long. */
-function weigh(
-  { container: { name }, request: { timeout }, progress }: Move,
-  left: number,
-  aim: number,
-): void {
-  if (left <= aim) return;
+function weigh({ container: { name }, request, progress }: Move, left: number, aim: number): void {
+  const { timeout, bwlimit } = request;
+  // What is sent while it stands still has no bound: how fast that goes is not known then.
+  if (left <= aim || bwlimit !== undefined) return;
   const text = `it writes to its memory faster than the line takes it: sending the last of it will take about ${Math.round(left)} ms`;
   if (timeout !== undefined && left > timeout * 1000)
     throw new BerthError(
