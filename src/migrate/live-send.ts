@@ -39,8 +39,10 @@ export async function moveLive(move: Move): Promise<number> {
       await pass(true);
     });
   });
-  await stages.run("sending what changed meanwhile", async () => await pass(true));
-  const passes = await sendMemory(move, rate);
+  const catchUp = async (): Promise<void> =>
+    await stages.run("sending what changed meanwhile", async () => await pass(true));
+  await catchUp();
+  const passes = await sendMemory(move, rate, catchUp);
   progress.signal.throwIfAborted();
   let since = performance.now();
   const images = streamImages(line, imagesDir(container.name), patient);
