@@ -1,6 +1,7 @@
 /** Moving a guest that runs: it works while its files go, and stands still while its processes do. */
 import { cgroupHome } from "../checkpoint/cgroup-tree.ts";
 import { imagesDir } from "../checkpoint/record.ts";
+import { endSessions } from "../checkpoint/sessions.ts";
 import { type Writing, writeDown } from "../checkpoint/suspend.ts";
 import { saveState } from "../container/store.ts";
 import { nothingWritten } from "../storage/archive/backup-writer.ts";
@@ -44,6 +45,7 @@ export async function moveLive(move: Move): Promise<number> {
   await catchUp();
   const passes = await sendMemory(move, rate, catchUp);
   progress.signal.throwIfAborted();
+  if (request.endSessions) await endSessions(container.name);
   let since = performance.now();
   const images = streamImages(line, imagesDir(container.name), patient);
   const writing: Writing = {
