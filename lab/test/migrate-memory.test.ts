@@ -100,7 +100,7 @@ describe("memory in passes", () => {
       expect(await wrong(h2)).toBe("0");
       await mustBeEmpty(h1);
       // One that was brought back before, too.
-      const withPasses = await move(h2, h1, "--max-downtime 2s");
+      const withPasses = await move(h2, h1, "");
       expect(await wrong(h1)).toBe("0");
       await mustBeEmpty(h2);
       expect([passesOf(withPasses) > 1, passesOf(without)]).toEqual([true, 0]);

@@ -91,7 +91,7 @@ export async function moveLive(move: Move): Promise<number> {
 }
 
 /** Less than so many bytes tell nothing of how fast the line is. */
-const TELLING = 16 << 20;
+const TELLING = 4 << 20;
 
 /** What the line takes while that is sent, in bytes a millisecond. */
 async function rateOf(line: SourceLine, sending: () => Promise<void>): Promise<number> {
