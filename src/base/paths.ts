@@ -91,8 +91,9 @@ export function containerPaths(name: string, at: Instance = instance) {
   } as const;
 }
 
-/** What CRIU said at the last resume that failed, whichever container's: that may be gone, as after a migration to this host. */
-export const failedRestoreLog = (at: Instance = instance): string => `${at.log}/failed-restore.log`;
+/** What CRIU said at the last resume that failed; kept when the container is gone, as after a migration to this host. */
+export const failedRestoreLog = (name: string, at: Instance = instance): string =>
+  `${at.log}/${name}.failed-restore.log`;
 export const eventsPath = (at: Instance = instance): string => `${at.log}/events.jsonl`;
 export const templatesDir = (at: Instance = instance): string => `${at.lib}/templates`;
 export const poolDir = (at: Instance = instance): string => `${at.lib}/pool`;

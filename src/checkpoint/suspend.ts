@@ -94,6 +94,8 @@ export type Writing = {
   readonly lasting: boolean;
   /** Told when the guest is about to stand still and its images are written. */
   readonly begun?: () => void;
+  /** Told when what comes for its connections reaches it no more. */
+  readonly locked?: () => void;
   /** Runs while the guest stands still, since then (performance.now()), and all is in its images; when it throws the guest goes on. */
   readonly held: (record: CheckpointRecord, since: number) => void | Promise<void>;
 };
@@ -193,7 +195,7 @@ async function dumpOnce(
   container: LockedContainer,
   status: InitRecord,
   criu: Criu,
-  { lasting, begun, held, passes = 0 }: Writing,
+  { lasting, begun, locked, held, passes = 0 }: Writing,
   { checkpoint, discard, leaveRunning }: Place,
 ): Promise<SuspendResult> {
   const { name, state, lock } = container;
@@ -217,6 +219,8 @@ async function dumpOnce(
       frozenAt = performance.now();
       begun?.();
     }
+    // The first point behind CRIU's lock of the network.
+    if (point === "query-ext-files") locked?.();
     if (point !== "post-dump") return;
     const guest = cgroups().guestRoot(name);
     editImages(images);
@@ -259,7 +263,7 @@ async function dumpOnce(
 }
 
 /** The console's slave as CRIU names it, looked at where the keeper has it: the guest cannot have changed that. */
-function consoleOf({ keeper }: InitRecord): string {
+export function consoleOf({ keeper }: InitRecord): string {
   const { rdev, dev } = statSync(`/proc/${keeper.pid}/root/dev/berth/0`);
   return `tty[${rdev.toString(16)}:${dev.toString(16)}]`;
 }

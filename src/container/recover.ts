@@ -130,10 +130,15 @@ async function settleArrival(name: string, intent: IntentOf<"arrive">): Promise<
   return true;
 }
 
-/** It is this host's from now on; one that runs already has waited for that to be heard. */
-export async function finishArrival(name: string, { live, shouldRun }: IntentOf<"arrive">): Promise<void> {
+/** It is this host's from now on; one that runs already has waited for that to be `heard`. */
+export async function finishArrival(
+  name: string,
+  { live, shouldRun }: IntentOf<"arrive">,
+  heard: () => void = () => {},
+): Promise<void> {
   if (live) {
     await connectGuest(name);
+    heard();
     discardCheckpoint(name);
   }
   saveState(name, { ...loadState(name), shouldRun });

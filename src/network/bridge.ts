@@ -59,6 +59,10 @@ export function subnetOf(config: HostConfig, at: Instance = instance): Subnet {
 /** Locally administered, and lower than any guest's so that a joining link never changes the bridge's. */
 const macOfBridge = (bridge: string): string => hashMac(["02", "00"], bridge);
 
+/** Whether berth made it: one that the operator made has another MAC. */
+const isOurs = (bridge: string): boolean =>
+  readIfExists(`/sys/class/net/${bridge}/address`)?.trim() === macOfBridge(bridge);
+
 /** What `ip` and `nft` may take on a host under load. */
 const PATIENCE_MS = 60_000;
 
@@ -133,6 +137,5 @@ export const hasUplink = (at: Instance = instance): boolean =>
 async function removeBoth(at: Instance): Promise<void> {
   if (tableExists(at.nftTable))
     await runProgram(["nft", "delete", "table", "inet", at.nftTable], { package: "nftables" });
-  if (existsSync(`/sys/class/net/${at.bridge}`))
-    await runProgram(["ip", "link", "del", at.bridge], { package: "iproute2" });
+  if (isOurs(at.bridge)) await runProgram(["ip", "link", "del", at.bridge], { package: "iproute2" });
 }
