@@ -24,7 +24,7 @@ import { endOf } from "../container/stop.ts";
 import { saveState } from "../container/store.ts";
 import { discardCheckpoint } from "../container/suspended.ts";
 import { cgroups } from "../resources/cgroup.ts";
-import { saveTree } from "./cgroup-tree.ts";
+import { type CgroupNode, saveTree } from "./cgroup-tree.ts";
 import { refuseUncheckable } from "./checkable.ts";
 import { askCriu, criuWords } from "./criu.ts";
 import { fixExecutables } from "./images.ts";
@@ -92,6 +92,8 @@ export type Writing = {
   readonly passes?: number;
   /** Whether the images are to outlast a power cut. */
   readonly lasting: boolean;
+  /** Whether the caller releases what it ran in, once there is time for it. */
+  readonly keepsRuntime?: boolean;
   /** Told when the guest is about to stand still and its images are written. */
   readonly begun?: () => void;
   /** Told when what comes for its connections reaches it no more. */
@@ -138,7 +140,7 @@ export async function writeDown(container: LockedContainer, writing: Writing): P
     });
     if (!(await end.wait(END_MS)))
       throw new BerthError("checkpoint.failed", `container ${name} was written, but its init does not end`);
-    releaseRuntime(name);
+    if (writing.keepsRuntime !== true) releaseRuntime(name);
     // Killed is what CRIU did to it, not how it ended.
     rmSync(containerPaths(name).exit, { force: true });
     return result;
@@ -204,6 +206,7 @@ async function dumpOnce(
   if (passes === 0) makeImages(checkpoint);
   const console = consoleOf(status);
   let frozenAt = 0;
+  let tree: Promise<readonly CgroupNode[]> = Promise.resolve([]);
   let result: SuspendResult = { bytes: 0, processes: 0, frozen: 0 };
   const request = dumpRequest({
     images: imagesLink(checkpoint),
@@ -219,10 +222,13 @@ async function dumpOnce(
       frozenAt = performance.now();
       begun?.();
     }
-    // The first point behind CRIU's lock of the network.
-    if (point === "query-ext-files") locked?.();
+    if (point === "query-ext-files") {
+      // The first point behind CRIU's lock of the network: nobody in the guest does anything any more.
+      locked?.();
+      tree = Bun.sleep(0).then(() => treeOf(name));
+      tree.catch(() => {}); // told when it is needed
+    }
     if (point !== "post-dump") return;
-    const guest = cgroups().guestRoot(name);
     editImages(images);
     const processes = readdirSync(images).filter((file) => /^core-\d+\.img$/.test(file)).length;
     const record: CheckpointRecord = {
@@ -232,7 +238,7 @@ async function dumpOnce(
       criu: criu.version,
       console,
       processes,
-      cgroups: guest === undefined ? [] : saveTree(guest),
+      cgroups: await tree,
       ...(passes === 0 ? {} : { passes }),
     };
     saveRecordIn(checkpoint, record, lasting);
@@ -260,6 +266,11 @@ async function dumpOnce(
     `${cure === "" ? "" : `${cure}; `}CRIU's log is ${dumpLog}`,
     new Error(verdict.words),
   );
+}
+
+function treeOf(name: string): readonly CgroupNode[] {
+  const guest = cgroups().guestRoot(name);
+  return guest === undefined ? [] : saveTree(guest);
 }
 
 /** The console's slave as CRIU names it, looked at where the keeper has it: the guest cannot have changed that. */

@@ -134,11 +134,10 @@ async function settleArrival(name: string, intent: IntentOf<"arrive">): Promise<
 export async function finishArrival(
   name: string,
   { live, shouldRun }: IntentOf<"arrive">,
-  heard: () => void = () => {},
+  heard?: () => Promise<void>,
 ): Promise<void> {
   if (live) {
-    await connectGuest(name);
-    heard();
+    await connectGuest(name, heard);
     discardCheckpoint(name);
   }
   saveState(name, { ...loadState(name), shouldRun });

@@ -135,8 +135,9 @@ async function takeContainer(line: Line, { offer, terms }: Agreed): Promise<stri
   } catch (error) {
     if (word !== "abort") throw error;
   }
+  if (word === "commit") return name;
   await line.done();
-  return word === "commit" ? name : undefined;
+  return undefined;
 }
 
 /** Takes all that belongs to the container until the word comes whose it is. */
@@ -238,7 +239,7 @@ async function receiveLayer(line: Line, { config, state }: LockedContainer, inde
   await driver.seal(layer.id);
 }
 
-/** All is here and lasts. From now on a cut line changes nothing: the source has to say whose it is. */
+/** All is here and lasts. From now on a cut line changes nothing: the source has to say whose it is. A "commit" has been answered. */
 async function waitForWord(
   line: Line,
   container: LockedContainer,
@@ -256,8 +257,8 @@ async function waitForWord(
   await line.done();
   let word = await line.next();
   trace(`asked: ${word?.type}`);
+  const giveUp = (): void => declareIntent(name, { operation: "create", uuid, storage, layers });
   if (word?.type === "revive") {
-    const giveUp = (): void => declareIntent(name, { operation: "create", uuid, storage, layers });
     const [revived, written] = await Promise.allSettled([coming.revive(giveUp), lasting]);
     if (written.status === "rejected") {
       giveUp();
@@ -272,13 +273,24 @@ async function waitForWord(
   if (word?.type === "commit") {
     const packets = await takePackets(line.bulk());
     await lasting;
+    if (offer.live) await coming.lookAgain(giveUp);
     noteArrival(offer.id, name);
-    await finishArrival(name, intent, () => deliverPackets(hostLink(instance.linkPrefix, name), packets));
+    let isAnswered = false;
+    const answer = async (): Promise<void> => {
+      if (!isAnswered) await line.done();
+      isAnswered = true;
+    };
+    // Nobody waits for what is left to do once it goes on.
+    await finishArrival(name, intent, async () => {
+      deliverPackets(hostLink(instance.linkPrefix, name), packets);
+      await answer();
+    });
+    await answer();
     return "commit";
   }
   if (word?.type !== "abort")
     throw new BerthError("migrate.undecided", `the line was cut before it was known whose ${name} is`);
-  declareIntent(name, { operation: "create", uuid, storage, layers });
+  giveUp();
   if (offer.live) cgroups().kill(name);
   return "abort";
 }

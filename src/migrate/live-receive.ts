@@ -4,12 +4,14 @@ import { BerthError } from "../base/errors.ts";
 import { writeAtomic } from "../base/files.ts";
 import { type Expected, expectImages } from "../checkpoint/bring-back.ts";
 import { shiftTree } from "../checkpoint/cgroup-tree.ts";
+import { checkHealth } from "../checkpoint/health.ts";
 import { moveIds } from "../checkpoint/images.ts";
 import { linkPasses, placeForPass } from "../checkpoint/passes.ts";
 import { firstImage, firstWaits, newImages, renameCgroups } from "../checkpoint/place.ts";
 import { type CheckpointRecord, imagesDir, readable, saveRecord } from "../checkpoint/record.ts";
 import type { LockedContainer } from "../container/container.ts";
 import { KEPT_PACKETS, type Packet } from "../network/packets.ts";
+import { cgroups } from "../resources/cgroup.ts";
 import { unpackFiles } from "./bundle.ts";
 import type { Offer } from "./messages.ts";
 import { receiveFiles } from "./tree-receive.ts";
@@ -24,6 +26,8 @@ export type Coming = AsyncDisposable & {
   readonly complete: (beside: Beside, chunks: AsyncIterable<Uint8Array>) => Promise<void>;
   /** Brings them back unheard. When that fails `giveUp` says so before anything else is done. */
   readonly revive: (giveUp: () => void) => Promise<void>;
+  /** Looks again whether they are well, before they are made this host's own. Fails as `revive`. */
+  readonly lookAgain: (giveUp: () => void) => Promise<void>;
 };
 
 type Beside = {
@@ -32,12 +36,13 @@ type Beside = {
   readonly cgroup: string;
 };
 
-/** How long it is watched: its source stands still meanwhile. */
-const WATCH_MS = 50;
+/** How long it is watched before the source's may end. From then to the switch takes longer: it is looked at once more. */
+const WATCH_MS = 10;
 
 export function comingTo(container: LockedContainer, { manifest }: Offer): Coming {
   const { name, state } = container;
   let expected: Expected | undefined;
+  let pid = 0;
   return {
     expect: async (console) => {
       mustHaveAddress(state.address, manifest.address);
@@ -60,9 +65,18 @@ export function comingTo(container: LockedContainer, { manifest }: Offer): Comin
     },
     revive: async (giveUp) => {
       try {
-        await expected?.goOn(WATCH_MS);
+        if (expected !== undefined) ({ pid } = await expected.goOn(WATCH_MS));
       } catch (error) {
         giveUp();
+        throw error;
+      }
+    },
+    lookAgain: async (giveUp) => {
+      try {
+        await checkHealth(container, pid, 1);
+      } catch (error) {
+        giveUp();
+        cgroups().kill(name);
         throw error;
       }
     },

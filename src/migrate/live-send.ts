@@ -50,6 +50,7 @@ export async function moveLive(move: Move, kept: Kept): Promise<number> {
   const writing: Writing = {
     lasting: false,
     passes,
+    keepsRuntime: true,
     begun: () => {
       line.limit(undefined);
       patience.begin();
