@@ -41,8 +41,10 @@ export async function moveLive(move: Move, kept: Kept): Promise<number> {
       await pass(true);
     });
   });
-  await stages.run("sending what changed meanwhile", async () => await pass(true));
-  const passes = await sendMemory(move, rate);
+  const catchUp = async (): Promise<void> =>
+    await stages.run("sending what changed meanwhile", async () => await pass(true));
+  await catchUp();
+  const passes = await sendMemory(move, rate, catchUp);
   await line.ask({ type: "expect", console: consoleOf(mustRun(container.name)) });
   progress.signal.throwIfAborted();
   let since = performance.now();

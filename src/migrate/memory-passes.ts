@@ -10,10 +10,10 @@ import { isPassDue, isWorthPasses, type Pass, timeLeft } from "./pass-rule.ts";
 import type { Move } from "./send.ts";
 
 /**
- * Makes passes over its memory; `rate` is what the line is known to take, in bytes a millisecond. Gives how many the last images
- * build upon: none where they would win nothing, cannot be made here, or failed.
+ * Makes passes over its memory; `rate` is what the line is known to take, in bytes a millisecond. `between` them it is done what else
+ * shall be little in the end. Gives how many the last images build upon: none where they would win nothing, cannot be made here, or failed.
  */
-export async function sendMemory(move: Move, rate: number): Promise<number> {
+export async function sendMemory(move: Move, rate: number, between: () => Promise<void>): Promise<number> {
   const { container, request, progress } = move;
   const { name } = container;
   if (request.maxDowntime === undefined) return 0;
@@ -23,6 +23,7 @@ export async function sendMemory(move: Move, rate: number): Promise<number> {
   if (fault !== undefined) return without(move, fault);
   const passes: Pass[] = [];
   while (isPassDue(passes, aim)) {
+    if (passes.length > 0) await between();
     progress.signal.throwIfAborted();
     const made = await onePass(move, passes.length + 1);
     if (made instanceof BerthError) return without(move, made.message);
