@@ -280,7 +280,7 @@ static void tell_ended(const char *rundir, struct timespec since)
 	if (n < 0 || (size_t)n >= sizeof path || stat(path, &mark) < 0 || mark.st_mtim.tv_sec < since.tv_sec ||
 	    (mark.st_mtim.tv_sec == since.tv_sec && mark.st_mtim.tv_nsec < since.tv_nsec))
 		return;
-	(void)dprintf(STDERR_FILENO, "berth: the container is written down with what it is doing (suspend, snapshot, checkpoint): "
+	(void)dprintf(STDERR_FILENO, "berth: the container is written down with what it is doing (suspend, snapshot, checkpoint, migrate): "
 				     "this session could not be, and was ended\n");
 }
 

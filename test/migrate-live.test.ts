@@ -4,6 +4,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { preCopyFault } from "../src/checkpoint/pre-copy.ts";
 import { findCriu } from "../src/checkpoint/program.ts";
 import { randomFrom } from "./support/soak.ts";
+import { followStream, type Stream, streamServer } from "./support/stream.ts";
 import { type TwoHosts, twoHosts } from "./support/two-hosts.ts";
 import { berthBinary, type Info, run, until, type World } from "./support/world.ts";
 
@@ -29,7 +30,7 @@ beforeAll(async () => {
   await a.booted("web1");
   await a.sh(
     "web1",
-    `systemd-run --expand-environment=no --unit counter perl -MIO::Socket::INET -e '${counter}'`,
+    `systemd-run --expand-environment=no --unit counter perl -MIO::Socket::INET -e '${streamServer}'`,
   );
 }, 60_000);
 afterAll(async () => {
@@ -37,35 +38,7 @@ afterAll(async () => {
   await hosts.end();
 }, 30_000);
 
-/** Sends a count to whoever connects. */
-const counter = `$s = IO::Socket::INET->new(Listen => 5, LocalPort => 7000, ReuseAddr => 1);
-while ($c = $s->accept) { $c->autoflush(1); for ($n = 0; print $c "$n\\n"; $n++) { select undef, undef, undef, 0.02 } }`;
-
-/** Prints how far the count has come; says so when anything is missing or doubled, and ends. */
-const follower = `$| = 1; $s = IO::Socket::INET->new(PeerAddr => shift, PeerPort => 7000) or die "no connection";
-for ($n = 0; <$s>; print "$n\\n") { chomp; $_ == $n++ or last } print "fault\\n"`;
-
-async function follow(address: string) {
-  const child = Bun.spawn([...hosts.onLan, "perl", "-MIO::Socket::INET", "-e", follower, address], {
-    stdout: "pipe",
-    stderr: "inherit",
-  });
-  let last = "0";
-  const reading = (async () => {
-    const decoder = new TextDecoder();
-    for await (const chunk of child.stdout) last = decoder.decode(chunk).trimEnd().split("\n").at(-1) ?? last;
-  })();
-  const goesOn = async (): Promise<void> => {
-    const from = last;
-    await until("the stream to go on", () => last === "fault" || Number(last) > Number(from) + 10, 30_000);
-    expect(last).not.toBe("fault");
-  };
-  const end = async (): Promise<void> => {
-    child.kill();
-    await reading;
-  };
-  return { goesOn, end };
-}
+const follow = async (address: string): Promise<Stream> => await followStream(hosts.onLan, address);
 
 const info = async (world: World): Promise<Info> => await world.json<Info>("info", "web1");
 const names = async (world: World): Promise<string> => await world.ok("ls", "--names");
@@ -118,6 +91,65 @@ checked(
     await stream.end();
   },
   90_000,
+);
+
+/** Counts datagrams; "?" is answered by how many different ones have come, and how many at all. */
+const catcher = `$s = IO::Socket::INET->new(Proto => "udp", LocalPort => 7001);
+while (1) { $peer = $s->recv($b, 64); if ($b eq "?") { $s->send(keys(%seen) . " $all") } else { $all++; $seen{$b} = 1 } }`;
+
+/** One each 20 ms until its input ends; then how many it has sent, and the answer to "?". */
+const thrower = `$s = IO::Socket::INET->new(Proto => "udp", PeerAddr => shift, PeerPort => 7001);
+while (1) { $s->send($n++); $in = ""; vec($in, 0, 1) = 1; last if select $in, undef, undef, 0.02 }
+select undef, undef, undef, 0.3; $s->send("?"); $s->recv($b, 64); print "$n $b"`;
+
+checked(
+  `${why}what comes for a guest that stands still reaches it where it goes on, once`,
+  async () => {
+    await a.sh(
+      "web1",
+      `systemd-run --expand-environment=no --unit catcher perl -MIO::Socket::INET -e '${catcher}'`,
+    );
+    const { address } = await info(a);
+    await until("the catcher", async () => (await a.sh("web1", "ss -Hlun sport = 7001")) !== "", 10_000);
+    const throwing = Bun.spawn([...hosts.onLan, "perl", "-MIO::Socket::INET", "-e", thrower, address], {
+      stdin: "pipe",
+      stdout: "pipe",
+      stderr: "inherit",
+    });
+    const moved = await a.json<{ readonly standStill: number }>(
+      ...["migrate", "web1", "hostb", "--rsh", hosts.b.way],
+    );
+    throwing.stdin.end();
+    const [sent = 0, came = 0, all = 0] = (await new Response(throwing.stdout).text()).split(" ").map(Number);
+    expect(all).toBe(came);
+    expect(came).toBeLessThanOrEqual(sent);
+    // Those between the end of one link and the beginning of the other are lost.
+    expect(sent - came).toBeLessThan(moved.standStill / 20 / 2);
+    await b.sh("web1", "systemctl stop catcher");
+    await b.ok("migrate", "web1", "hosta", "--rsh", hosts.a.way);
+  },
+  60_000,
+);
+
+checked(
+  `${why}a command of exec stands in the way until it may be ended; the look alone does not end it`,
+  async () => {
+    const session = run([berthBinary, "exec", "web1", "--", "sh", "-c", "sleep 60; :"], { env: a.env });
+    const migrate = (...options: readonly string[]) =>
+      a.berth("migrate", "web1", "hostb", "--rsh", hosts.b.way, ...options);
+    await until("the session", async () => (await a.berth("checkable", "web1")).code === 5, 10_000);
+    const { code, stderr } = await migrate();
+    expect([code, stderr]).toEqual([5, expect.stringContaining("or say --end-sessions")]);
+    expect((await migrate("--dry-run", "--end-sessions")).code).toBe(0);
+    expect((await a.berth("checkable", "web1")).code).toBe(5);
+    expect(await migrate("--end-sessions")).toMatchObject({ code: 0 });
+    const ended = await session;
+    expect(ended.code).toBeGreaterThan(128);
+    expect(ended.stderr).toContain("this session could not be, and was ended");
+    await b.ok("migrate", "web1", "hosta", "--rsh", hosts.a.way);
+    expect(await a.sh("web1", "systemctl is-active counter")).toBe("active");
+  },
+  60_000,
 );
 
 checked(

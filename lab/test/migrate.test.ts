@@ -3,12 +3,21 @@
  * not notice, and whatever breaks on the way leaves the guest where it was.
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { needTemplates, templateCache } from "../../test/support/world.ts";
 import { type Host, lab, type Pair } from "../lab.ts";
-import { berthPayload, giveBerth } from "../payload.ts";
+import {
+  bridgeToLan,
+  inGuest,
+  json,
+  limitsOf,
+  makeGuest,
+  minutes,
+  move,
+  mustBeEmpty,
+  mustGoOn,
+  pairOnLan,
+  SUBNET,
+} from "./lan-pair.ts";
 
-const memory = 2048;
-const minutes = 60_000;
 const kinds = process.env.BERTH_LAB_KINDS?.split(",") ?? ["debian-13"];
 const why =
   process.env.BERTH_LAB_CI !== undefined
@@ -17,30 +26,6 @@ const why =
       ? ""
       : "SKIP: debian-13 is not in BERTH_LAB_KINDS: ";
 const checked = test.skipIf(why !== "");
-
-/** Both bridges are one network, each host with an address of its own in it. */
-const SUBNET = "10.251.7";
-
-/** The host's place on the LAN becomes a port of berth's bridge, and its address the bridge's: docs/network.md. */
-const bridgeToLan = (address: string): string => `set -e
-mkdir -p /etc/berth; echo 'network: {subnet: ${SUBNET}.0/24}' > /etc/berth/berth.yaml
-ip link add berth0 type bridge
-ip address add ${SUBNET}.1/24 dev berth0
-ip address flush dev eth1
-ip address add ${address}/24 dev berth0
-ip link set eth1 master berth0
-ip link set berth0 up
-nft -f - <<'END'
-table bridge berth-lan {
-  chain forward { type filter hook forward priority 0; oifname "eth1" arp daddr ip ${SUBNET}.1 drop; }
-  chain output { type filter hook output priority 0; oifname "eth1" arp saddr ip ${SUBNET}.1 drop; }
-}
-END`;
-
-/** A netns of the host as a third place on the LAN. */
-const thirdPlace = `set -e
-ip netns add third; ip link add third0 type veth peer name eth0 netns third; ip link set third0 master berth0 up
-ip -n third address add ${SUBNET}.200/24 dev eth0; ip -n third link set eth0 up; ip -n third link set lo up`;
 
 /** Sends a count to whoever connects. */
 const counter = `use IO::Socket::INET; $s = IO::Socket::INET->new(Listen => 5, LocalPort => 7000, ReuseAddr => 1);
@@ -61,22 +46,10 @@ let h2: Host;
 
 beforeAll(async () => {
   if (why !== "") return;
-  await needTemplates("busybox", "debian-12", "debian-13");
-  const payload = await berthPayload(templateCache);
-  await lab.prepare("debian-13", memory);
-  pair = await lab.pair({ kind: "debian-13", payload, memory });
+  pair = await pairOnLan("debian-13");
   ({ h1, h2 } = pair);
-  await Promise.all([h1, h2].map(giveBerth));
-  await Promise.all([h1, h2].map((host) => host.run(bridgeToLan(host.address))));
-  await h1.run(thirdPlace);
   await h1.run("cat > /root/follower.pl", { stdin: follower });
-  await h1.run("berth create web1 -t debian-13 --memory 400M --cpus 1.5 --pids 500 --start", {
-    timeout: 2 * minutes,
-  });
-  await h1.run(
-    "until berth exec web1 -- test -S /run/dbus/system_bus_socket; do sleep 0.3; done; berth exec web1 -- systemctl is-system-running --wait",
-    { timeout: 4 * minutes },
-  );
+  await makeGuest(h1, "-t debian-13 --memory 400M --cpus 1.5 --pids 500");
   await h1.run(["berth", "exec", "web1", "--", "sh", "-c", "cat > /root/counter.pl"], { stdin: counter });
   await inGuest(
     h1,
@@ -84,16 +57,6 @@ beforeAll(async () => {
   );
 }, 10 * minutes);
 afterAll(() => lab.close());
-
-async function inGuest(host: Host, line: string): Promise<string> {
-  return (await host.run(["berth", "exec", "web1", "--", "sh", "-c", line])).stdout.trim();
-}
-
-async function json<T>(host: Host, line: string): Promise<T> {
-  return JSON.parse((await host.run(`berth ${line} --json`)).stdout) as T;
-}
-
-const names = async (host: Host): Promise<string> => (await host.run("berth ls --names")).stdout.trim();
 
 /** A connection from the third place to the guest. */
 async function follow(address: string) {
@@ -126,19 +89,11 @@ const same = (host: Host): Promise<string> =>
 
 /** It is well there: systemd content, timers tick, limits bind, its profile confines it. */
 async function mustBeWell(host: Host): Promise<void> {
-  const health =
-    "systemctl is-system-running --wait || { systemctl --failed --plain --no-legend; journalctl -p warning -n 20; }";
-  expect(await inGuest(host, health)).toBe("running");
-  const ticks = "wc -l < /run/ticks";
-  const before = Number(await inGuest(host, ticks));
-  // Each 4 s: a unit that is started more than 5 times in 10 s is refused by systemd.
-  await host.run("sleep 12");
-  expect(Number(await inGuest(host, ticks))).toBeGreaterThan(before);
+  await mustGoOn(host);
   const { pid, uuid } = await json<{ pid: number; uuid: string }>(host, "info web1");
-  const { stdout } = await host.run(
-    "cd /sys/fs/cgroup/berth.slice/web1 && cat memory.max cpu.max pids.max guest/cgroup.subtree_control",
-  );
-  expect(stdout.trim().split("\n")).toEqual([String(400 * 2 ** 20), "150000 100000", "500", "memory pids"]);
+  expect(await limitsOf(host)).toEqual([String(400 * 2 ** 20), "150000 100000", "500"]);
+  const { stdout } = await host.run("cat /sys/fs/cgroup/berth.slice/web1/guest/cgroup.subtree_control");
+  expect(stdout.trim()).toBe("memory pids");
   expect((await host.run(`cat /proc/${pid}/attr/apparmor/current`)).stdout.trim()).toBe(
     `berth-${uuid} (enforce)`,
   );
@@ -152,25 +107,6 @@ async function mustBeWell(host: Host): Promise<void> {
   );
   expect(layers.filter(({ verdict }) => verdict === "missing")).toEqual([]);
   expect(layers.find(({ layer }) => layer === "AppArmor")?.verdict).toBe("present");
-}
-
-/** Containers, volumes, leases, cgroups, mounts, loop devices, links and profiles of guests: none. */
-async function mustBeEmpty(host: Host): Promise<void> {
-  expect(await names(host)).toBe("");
-  const { stdout } = await host.run(
-    `cd /var/lib/berth && ls containers volumes leases/uid leases/ip pool/image 2> /dev/null | grep -v ':$'
-     ls -d /sys/fs/cgroup/berth.slice/*/ | grep -v _keepers; grep /var/lib/berth/ /proc/mounts; losetup -n -O BACK-FILE
-     ls /sys/class/net | grep ^bv-; grep ^berth- /sys/kernel/security/apparmor/profiles; true`,
-  );
-  expect(stdout.trim()).toBe("");
-}
-
-type Moved = { readonly stages: readonly { readonly stage: string; readonly milliseconds: number }[] };
-
-async function move(from: Host, to: Host): Promise<string> {
-  const { stdout } = await from.run(`berth migrate web1 root@${to.name} --json`, { timeout: 5 * minutes });
-  const { stages } = JSON.parse(stdout) as Moved;
-  return stages.map(({ stage, milliseconds }) => `${stage} ${(milliseconds / 1000).toFixed(1)} s`).join(", ");
 }
 
 /** Begins to move it from h1 to h2 and does something once a stage is shown; gives exit code and words. */

@@ -62,6 +62,10 @@ export function containerPaths(name: string, at: Instance = instance) {
     config: `${dir}/config.yaml`,
     compiled: `${dir}/config.compiled`,
     state: `${dir}/state.json`,
+    /** A start as the front can carry it out (native/front_start.c), good while nothing has changed. */
+    prepared: `${dir}/start.prepared`,
+    /** What `ls` and `info` show of it beside the kernel's figures, for the front (native/front_card.c). */
+    card: `${dir}/card`,
     intent: `${dir}/intent.json`,
     snapshots: `${dir}/snapshots`,
     /** A suspended guest: CRIU's images and what berth adds to them. */

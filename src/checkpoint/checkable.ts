@@ -6,7 +6,7 @@ import type { InitRecord } from "../container/status.ts";
 import { runProgram } from "../kernel/run.ts";
 import { mountsOf, ofFiles, ofMounts } from "./mount-obstacles.ts";
 import { type GuestProcess, guestProcesses, listProc, readProc, readProcLink, unitOf } from "./processes.ts";
-import { outsideOf } from "./sessions.ts";
+import { outsideOf, outsidersNow, type Sessions } from "./sessions.ts";
 
 export type Obstacle = {
   /** Where it is a process: its pid in the guest and on the host, its name, its unit. */
@@ -23,16 +23,20 @@ const LOOKS = 5;
 const LOOK_MS = 100;
 
 /** Everything that stands in the way and stays; nothing: it can be written. Throws container.not-running. */
-export async function obstaclesOf(container: Container): Promise<Obstacle[]> {
-  let found = await look(container);
+export async function obstaclesOf(container: Container, sessions: Sessions = {}): Promise<Obstacle[]> {
+  const look = async (): Promise<Obstacle[]> => {
+    const ended = new Set(sessions.end === true ? outsidersNow(container.name).map(({ pid }) => pid) : []);
+    return (await lookAt(container)).filter(({ hostPid }) => hostPid === undefined || !ended.has(hostPid));
+  };
+  let found = await look();
   for (let looks = 1; found.length > 0 && looks < LOOKS; looks++) {
     await Bun.sleep(LOOK_MS);
-    found = await look(container);
+    found = await look();
   }
   return found;
 }
 
-async function look(container: Container): Promise<Obstacle[]> {
+async function lookAt(container: Container): Promise<Obstacle[]> {
   const status = mustRun(container.name);
   const processes = guestProcesses(container.name);
   const mounts = mountsOf(processes);

@@ -19,7 +19,8 @@ import { newImages, renameCgroups } from "./place.ts";
 import { needCriu } from "./program.ts";
 import { imagesIn, readRecord, saveRecord } from "./record.ts";
 import { hinting } from "./resume.ts";
-import { mustBeWritable, type Sessions, sizeOf, writeBeside } from "./suspend.ts";
+import type { Sessions } from "./sessions.ts";
+import { mustBeWritable, sizeOf, writeBeside } from "./suspend.ts";
 
 /** Takes a snapshot of disk and processes of a running guest, which goes on. Throws what a suspend would. */
 export async function createMemorySnapshot(

@@ -6,6 +6,9 @@ import { mustRun } from "../container/container.ts";
 import { type ProcessId, sendSignal, startTime } from "../kernel/process.ts";
 import { type GuestProcess, guestProcesses } from "./processes.ts";
 
+/** Whether commands of `berth exec` and `enter` are ended for a checkpoint; else they stand in the way. */
+export type Sessions = { readonly end?: boolean };
+
 /** Why it is from outside; undefined when it is init's own. */
 export function outsideOf(
   one: GuestProcess,
@@ -55,7 +58,8 @@ async function outsiders(name: string): Promise<ProcessId[]> {
   return outsidersNow(name).filter(({ pid, startTime: start }) => before.get(pid) === start);
 }
 
-function outsidersNow(name: string): ProcessId[] {
+/** The processes that `endSessions` would end, as they are now. */
+export function outsidersNow(name: string): ProcessId[] {
   const { init } = mustRun(name);
   const all = guestProcesses(name);
   const found = new Set(

@@ -3,10 +3,12 @@ import { BerthError } from "../base/errors.ts";
 import { formatSize } from "../base/units.ts";
 import type { MigrateRequest, MigrateResult } from "../migrate/source.ts";
 import type { OptionValues } from "./framework/command.ts";
+import { endSessionsOption } from "./sessions-option.ts";
 
 export const migrateOptions = [
   { name: "dry-run", short: "n", kind: "flag", summary: "Only look whether it could move" },
   { name: "offline", kind: "flag", summary: "Stop one that runs, move it, and start it there" },
+  endSessionsOption,
   {
     name: "bwlimit",
     kind: "size",
@@ -47,7 +49,7 @@ export function requestOf(host: string, options: OptionValues<typeof migrateOpti
   return {
     to: { host, rsh: wordsOf(options.rsh) },
     ...{ name: undefined, storage: undefined, keep: false },
-    ...{ offline, bwlimit, timeout, maxDowntime, dryRun: options["dry-run"] },
+    ...{ offline, bwlimit, timeout, maxDowntime, dryRun: options["dry-run"], endSessions: options["end-sessions"] },
   };
 }
 

@@ -73,7 +73,7 @@ export function comingTo(container: LockedContainer, { manifest }: Offer): Comin
     },
     lookAgain: async (giveUp) => {
       try {
-        await checkHealth(container, pid, 1);
+        await checkHealth(container, pid, 0);
       } catch (error) {
         giveUp();
         cgroups().kill(name);

@@ -1,6 +1,7 @@
 /** Moving a guest that runs: it works while its files go, and stands still while its processes do. */
 import { cgroupHome } from "../checkpoint/cgroup-tree.ts";
 import { imagesDir } from "../checkpoint/record.ts";
+import { endSessions } from "../checkpoint/sessions.ts";
 import { consoleOf, type Writing, writeDown } from "../checkpoint/suspend.ts";
 import { mustRun } from "../container/container.ts";
 import { saveState } from "../container/store.ts";
@@ -47,6 +48,7 @@ export async function moveLive(move: Move, kept: Kept): Promise<number> {
   const passes = await sendMemory(move, rate, catchUp);
   await line.ask({ type: "expect", console: consoleOf(mustRun(container.name)) });
   progress.signal.throwIfAborted();
+  if (request.endSessions) await endSessions(container.name);
   let since = performance.now();
   const images = streamImages(line, imagesDir(container.name), patient);
   const writing: Writing = {

@@ -70,11 +70,15 @@ function usedBytes({ state }: Container): number | null {
 }
 
 /** What stands in the way of its processes. */
-export async function liveFaults(container: LockedContainer): Promise<Fault[]> {
+export async function liveFaults(
+  container: LockedContainer,
+  { endSessions }: MigrateRequest,
+): Promise<Fault[]> {
   const cure = "--offline stops it, moves it and starts it there";
-  const found = await findCriu();
-  if ("fault" in found) return [{ what: `this host cannot checkpoint: ${found.fault}`, cure }];
-  return (await obstaclesOf(container)).map((one) => ({ what: describe(one), cure: `${one.cure}; ${cure}` }));
+  const criu = await findCriu();
+  if ("fault" in criu) return [{ what: `this host cannot checkpoint: ${criu.fault}`, cure }];
+  const found = await obstaclesOf(container, { end: endSessions });
+  return found.map((one) => ({ what: describe(one), cure: `${one.cure}; ${cure}` }));
 }
 
 /** What of the container itself stands in the way, all of it. */

@@ -36,6 +36,8 @@ export type MigrateRequest = {
   readonly keep: boolean;
   /** Whether one that runs is stopped for it and started there, instead of going on there. */
   readonly offline: boolean;
+  /** Whether commands of `berth exec` and `enter` are ended when its processes are written down; else they stand in the way. */
+  readonly endSessions: boolean;
   /** Bytes a second that are sent at most, but for what is sent while it stands still. */
   readonly bwlimit: number | undefined;
   /** Seconds that one which goes on there may stand still; past that it stays here. */
@@ -95,7 +97,7 @@ async function agree(
   const terms = await line.askFor(offer, "terms");
   const faults = [
     ...sourceFaults(container, request),
-    ...(offer.live ? await liveFaults(container) : []),
+    ...(offer.live ? await liveFaults(container, request) : []),
     ...terms.faults.map(({ what, cure }) => ({ what: `${request.to.host}: ${what}`, cure })),
   ];
   if (faults.length > 0) throw refused(container.name, request.to.host, faults);

@@ -3,7 +3,7 @@ set -e
 unit() { cat > "/etc/systemd/system/$1.service"; }
 
 # A transaction that stays open until /run/go is there.
-su postgres -c "psql -qc 'create table t (n int)'"
+su postgres -c "cd /; psql -qc 'create table t (n int)'"
 unit transaction <<'U'
 [Service]
 User=postgres
@@ -60,3 +60,6 @@ systemctl daemon-reload
 systemctl start transaction node hardened dynamic
 until [ -S /run/user/$(id -u someone)/bus ]; do sleep 0.1; done
 su someone -c 'XDG_RUNTIME_DIR=/run/user/$(id -u) systemd-run --user -q --unit ticking --on-active=1 --on-unit-active=1 --timer-property=AccuracySec=50ms sh -c "date >> ~/ticks"'
+for port in 80 6379 8000; do
+  until bash -c ": < /dev/tcp/127.0.0.1/$port" 2> /dev/null; do sleep 0.1; done
+done

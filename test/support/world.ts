@@ -91,12 +91,13 @@ export async function compileCrasher(target: string): Promise<void> {
   if (code !== 0) throw new Error(`cc: ${stderr}`);
 }
 
-/** Templates that are not a distribution as it comes. */
-const recipes: Readonly<Record<string, readonly string[]>> = {
-  workloads: [
-    ...["debian-13", "--name", "workloads", "--include"],
-    "postgresql,nginx-light,redis-server,nodejs,cron,libpam-systemd,dbus-user-session",
-  ],
+const workloadPackages = "postgresql,nginx-light,redis-server,nodejs,cron,libpam-systemd,dbus-user-session";
+
+/** Templates that are not a distribution as it comes: the one below, and what is in it besides. */
+const recipes: Readonly<Record<string, readonly [base: string, packages: string]>> = {
+  workloads: ["debian-13", workloadPackages],
+  "workloads-12": ["debian-12", workloadPackages],
+  servers: ["debian-13", "postgresql,nginx-light,openssh-server"],
 };
 
 /** Builds the templates that are not in the cache yet. */
@@ -104,9 +105,9 @@ export async function needTemplates(...names: readonly string[]): Promise<void> 
   const env = { BERTH_ROOT: templateCache };
   for (const name of names) {
     if (existsSync(`${instanceOf(templateCache).lib}/templates/names/${name}`)) continue;
-    const { code, stderr } = await run([berthBinary, "template", "build", ...(recipes[name] ?? [name])], {
-      env,
-    });
+    const [base, packages] = recipes[name] ?? [];
+    const words = base === undefined ? [name] : [base, "--name", name, "--include", packages ?? ""];
+    const { code, stderr } = await run([berthBinary, "template", "build", ...words], { env });
     if (code !== 0) throw new Error(`template ${name} cannot be built:\n${stderr}`);
   }
 }
