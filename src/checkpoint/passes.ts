@@ -34,13 +34,15 @@ export const makePass = (name: string, pass: number): string =>
 export async function writePass({ name, state, lock }: LockedContainer, pass: number): Promise<number> {
   const { checkpoint, dumpLog } = containerPaths(name);
   const dir = `${imagesDir(name)}/${passName(pass)}`;
+  const { pid } = mustRun(name).init;
   const request = passRequest({
     images: imagesLink(checkpoint, passName(pass)),
-    pid: mustRun(name).init.pid,
+    pid,
     logLevel: logLevel(),
     parent: pass === 1 ? undefined : `../${passName(pass - 1)}`,
   });
-  const verdict = await askCriu(criuWords(await needCriu(), state.baseUid), request, lock, () => {});
+  const words = criuWords(await needCriu(), state.baseUid);
+  const verdict = await askCriu(pid, words, request, lock, () => {});
   if (verdict.ok) return sizeOf(dir);
   const { what, cure } = complaintOf(keepLog(dir, "dump.log", dumpLog), verdict.words);
   throw new BerthError("checkpoint.failed", `its memory cannot be written while it works: ${what}`, cure);

@@ -49,7 +49,14 @@ export function requestOf(host: string, options: OptionValues<typeof migrateOpti
   return {
     to: { host, rsh: wordsOf(options.rsh) },
     ...{ name: undefined, storage: undefined, keep: false },
-    ...{ offline, bwlimit, timeout, maxDowntime, dryRun: options["dry-run"], endSessions: options["end-sessions"] },
+    ...{
+      offline,
+      bwlimit,
+      timeout,
+      maxDowntime,
+      dryRun: options["dry-run"],
+      endSessions: options["end-sessions"],
+    },
   };
 }
 
