@@ -93,6 +93,44 @@ checked(
   90_000,
 );
 
+/** Counts datagrams; "?" is answered by how many different ones have come, and how many at all. */
+const catcher = `$s = IO::Socket::INET->new(Proto => "udp", LocalPort => 7001);
+while (1) { $peer = $s->recv($b, 64); if ($b eq "?") { $s->send(keys(%seen) . " $all") } else { $all++; $seen{$b} = 1 } }`;
+
+/** One each 20 ms until its input ends; then how many it has sent, and the answer to "?". */
+const thrower = `$s = IO::Socket::INET->new(Proto => "udp", PeerAddr => shift, PeerPort => 7001);
+while (1) { $s->send($n++); $in = ""; vec($in, 0, 1) = 1; last if select $in, undef, undef, 0.02 }
+select undef, undef, undef, 0.3; $s->send("?"); $s->recv($b, 64); print "$n $b"`;
+
+checked(
+  `${why}what comes for a guest that stands still reaches it where it goes on, once`,
+  async () => {
+    await a.sh(
+      "web1",
+      `systemd-run --expand-environment=no --unit catcher perl -MIO::Socket::INET -e '${catcher}'`,
+    );
+    const { address } = await info(a);
+    await until("the catcher", async () => (await a.sh("web1", "ss -Hlun sport = 7001")) !== "", 10_000);
+    const throwing = Bun.spawn([...hosts.onLan, "perl", "-MIO::Socket::INET", "-e", thrower, address], {
+      stdin: "pipe",
+      stdout: "pipe",
+      stderr: "inherit",
+    });
+    const moved = await a.json<{ readonly standStill: number }>(
+      ...["migrate", "web1", "hostb", "--rsh", hosts.b.way],
+    );
+    throwing.stdin.end();
+    const [sent = 0, came = 0, all = 0] = (await new Response(throwing.stdout).text()).split(" ").map(Number);
+    expect(all).toBe(came);
+    expect(came).toBeLessThanOrEqual(sent);
+    // Those between the end of one link and the beginning of the other are lost.
+    expect(sent - came).toBeLessThan(moved.standStill / 20 / 2);
+    await b.sh("web1", "systemctl stop catcher");
+    await b.ok("migrate", "web1", "hosta", "--rsh", hosts.a.way);
+  },
+  60_000,
+);
+
 checked(
   `${why}a command of exec stands in the way until it may be ended; the look alone does not end it`,
   async () => {

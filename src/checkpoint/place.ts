@@ -6,6 +6,10 @@ import { cgroupHome } from "./cgroup-tree.ts";
 import { moveCgroups } from "./images.ts";
 import { imagesIn, readable } from "./record.ts";
 
+/** The image that CRIU reads before all others, and where it waits while a pipe has its place (`expectImages`). */
+export const firstImage = "inventory.img";
+export const firstWaits = `${firstImage}.sent`;
+
 /** An empty directory for images in the place of the container's checkpoint; gives its path. */
 export function newImages(name: string): string {
   return makeImages(containerPaths(name).checkpoint);

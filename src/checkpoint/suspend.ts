@@ -26,7 +26,7 @@ import { discardCheckpoint, freeConnections } from "../container/suspended.ts";
 import { cgroups } from "../resources/cgroup.ts";
 import { storageDriver } from "../storage/drivers.ts";
 import { syncFileSystem } from "../storage/sync.ts";
-import { saveTree } from "./cgroup-tree.ts";
+import { type CgroupNode, saveTree } from "./cgroup-tree.ts";
 import { refuseUncheckable } from "./checkable.ts";
 import { askCriu, criuWords } from "./criu.ts";
 import { fixExecutables } from "./images.ts";
@@ -98,8 +98,12 @@ export type Writing = {
   readonly passes?: number;
   /** Whether the images are to outlast a power cut. */
   readonly lasting: boolean;
+  /** Whether the caller releases what it ran in, once there is time for it. */
+  readonly keepsRuntime?: boolean;
   /** Told when the guest is about to stand still and its images are written. */
   readonly begun?: () => void;
+  /** Told when what comes for its connections reaches it no more. */
+  readonly locked?: () => void;
   /** Runs while the guest stands still, since then (performance.now()), and all is in its images; when it throws the guest goes on. */
   readonly held: (record: CheckpointRecord, since: number) => void | Promise<void>;
 };
@@ -142,7 +146,7 @@ export async function writeDown(container: LockedContainer, writing: Writing): P
     });
     if (!(await end.wait(END_MS)))
       throw new BerthError("checkpoint.failed", `container ${name} was written, but its init does not end`);
-    releaseRuntime(name);
+    if (writing.keepsRuntime !== true) releaseRuntime(name);
     // Killed is what CRIU did to it, not how it ended.
     rmSync(containerPaths(name).exit, { force: true });
     return result;
@@ -199,7 +203,7 @@ async function dumpOnce(
   container: LockedContainer,
   status: InitRecord,
   criu: Criu,
-  { lasting, begun, held, passes = 0 }: Writing,
+  { lasting, begun, locked, held, passes = 0 }: Writing,
   { checkpoint, discard, leaveRunning }: Place,
 ): Promise<SuspendResult> {
   const { name, state, lock } = container;
@@ -208,6 +212,7 @@ async function dumpOnce(
   if (passes === 0) makeImages(checkpoint);
   const console = consoleOf(status);
   let frozenAt = 0;
+  let tree: Promise<readonly CgroupNode[]> = Promise.resolve([]);
   let result: SuspendResult = { bytes: 0, processes: 0, frozen: 0 };
   const request = dumpRequest({
     images: imagesLink(checkpoint),
@@ -223,8 +228,13 @@ async function dumpOnce(
       frozenAt = performance.now();
       begun?.();
     }
+    if (point === "query-ext-files") {
+      // The first point behind CRIU's lock of the network: nobody in the guest does anything any more.
+      locked?.();
+      tree = Bun.sleep(0).then(() => treeOf(name));
+      tree.catch(() => {}); // told when it is needed
+    }
     if (point !== "post-dump") return;
-    const guest = cgroups().guestRoot(name);
     editImages(images);
     const processes = readdirSync(images).filter((file) => /^core-\d+\.img$/.test(file)).length;
     const record: CheckpointRecord = {
@@ -234,7 +244,7 @@ async function dumpOnce(
       criu: criu.version,
       console,
       processes,
-      cgroups: guest === undefined ? [] : saveTree(guest),
+      cgroups: await tree,
       ...(passes === 0 ? {} : { passes }),
     };
     saveRecordIn(checkpoint, record, lasting);
@@ -267,8 +277,13 @@ async function dumpOnce(
   );
 }
 
+function treeOf(name: string): readonly CgroupNode[] {
+  const guest = cgroups().guestRoot(name);
+  return guest === undefined ? [] : saveTree(guest);
+}
+
 /** The console's slave as CRIU names it, looked at where the keeper has it: the guest cannot have changed that. */
-function consoleOf({ keeper }: InitRecord): string {
+export function consoleOf({ keeper }: InitRecord): string {
   const { rdev, dev } = statSync(`/proc/${keeper.pid}/root/dev/berth/0`);
   return `tty[${rdev.toString(16)}:${dev.toString(16)}]`;
 }

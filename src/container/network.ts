@@ -60,8 +60,8 @@ function moveAddress(name: string, state: ContainerState, address: string | null
 const ANNOUNCE = `at=/proc/sys/net/ipv4/conf/eth0/arp_notify; read was < $at; echo 1 > $at
 ip link set dev eth0 address "$1"; echo "$was" > $at`;
 
-/** Raises the link of a guest that nobody was to hear, and lets the network know where it is. */
-export async function connectGuest(name: string): Promise<void> {
+/** Raises the link of a guest that nobody was to hear, and lets the network know where it is: then it is `heard`, and hears. */
+export async function connectGuest(name: string, heard: () => Promise<void> = async () => {}): Promise<void> {
   const status = statusOf(name);
   const { mac } = loadState(name);
   if (status.state === "stopped" || loadConfig(name).network.mode === "none") return;
@@ -70,4 +70,5 @@ export async function connectGuest(name: string): Promise<void> {
   await mustRun(["ip", "link", "set", "dev", link, "master", instance.bridge, "up"], tools);
   const inside = ["nsenter", `--net=/proc/${status.init.pid}/ns/net`, "--", "/bin/sh", "-c", ANNOUNCE, "sh"];
   await runProgram([...inside, mac], tools);
+  await heard();
 }

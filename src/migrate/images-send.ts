@@ -1,22 +1,28 @@
 /** Sending CRIU's images: memory goes while CRIU still writes the next process down, the rest when all is there. */
-import { type BigIntStats, lstatSync, readdirSync } from "node:fs";
+import { type BigIntStats, lstatSync, readdirSync, readFileSync } from "node:fs";
 import { errnoOf } from "../base/errors.ts";
 import type { Progress } from "../base/progress.ts";
 import { endOfArchive } from "../storage/archive/tar-block.ts";
-import { writeTree } from "../storage/archive/tar-writer.ts";
+import { type Write, writeTree } from "../storage/archive/tar-writer.ts";
+import { packFile, SMALL } from "./bundle.ts";
 import type { SourceLine } from "./source-line.ts";
 
 export type ImageStream = {
   /** From now on CRIU writes them; also said again, when it begins anew. */
   readonly begin: () => void;
-  /** All are written: sends what is missing there. Throws what went wrong since `begin`, too. */
+  /** All are written: sends what is missing there of the large ones. Throws what went wrong since `begin`, too. */
   readonly finish: () => Promise<void>;
+  /** Writes the small ones, after that, as a bundle. */
+  readonly small: (write: Write) => Promise<void>;
   /** Ends it in whatever state it is; the line is free again. */
   readonly stop: () => Promise<void>;
 };
 
 /** What holds nearly all bytes; nothing looks into it, so it is what it will be once it is written. */
 const isBig = (name: string): boolean => /^(?:pages|tmpfs-dev)-/.test(name);
+
+/** CRIU's own words stay here. */
+const isImage = (name: string): boolean => !name.endsWith(".log");
 
 /** A file that nobody has written to for so long is whole, most likely: if not, it is sent once more. */
 const SETTLED_NS = 20_000_000n;
@@ -42,7 +48,12 @@ export function streamImages(
   let done = 0;
   let running: Promise<void> = Promise.resolve();
   const isDue = (name: string, stat: BigIntStats): boolean =>
-    sent.get(name) !== versionOf(stat) && (!writing || (isBig(name) && isSettled(stat)));
+    sent.get(name) !== versionOf(stat) &&
+    (writing
+      ? isBig(name) && isSettled(stat)
+      : pass === undefined
+        ? stat.size > SMALL && isImage(name)
+        : isOfPass(name));
 
   const send = async (): Promise<void> =>
     void (await line.askWithBulk({ type: "images", pass }, async (write) => {
@@ -54,7 +65,7 @@ export function streamImages(
         leaveOut: ({ depth, stat }) => depth > 0 && !stat.isFile(),
         passOver: ({ relative, depth, stat }) => {
           const name = relative.toString();
-          if (depth === 0 || !isDue(name, stat) || (pass !== undefined && !isOfPass(name))) return true;
+          if (depth === 0 || !isDue(name, stat)) return true;
           sent.set(name, versionOf(stat));
           return false;
         },
@@ -85,7 +96,12 @@ export function streamImages(
     finish: async () => {
       writing = false;
       await running;
-      await send();
+      if (filesIn(dir, isImage).some(([name, stat]) => isDue(name, stat))) await send();
+    },
+    small: async (write) => {
+      for (const [name, stat] of filesIn(dir, isImage))
+        if (stat.size <= SMALL && sent.get(name) !== versionOf(stat))
+          await write(packFile({ name, content: readFileSync(`${dir}/${name}`) }));
     },
     stop: async () => {
       writing = false;
@@ -94,12 +110,17 @@ export function streamImages(
   };
 }
 
-/** Files with memory that are there now. None when the directory is gone: CRIU has failed. */
+/** Files that are there now and are wanted. */
+const filesIn = (dir: string, wanted: (name: string) => boolean): [string, BigIntStats][] =>
+  readdirSync(dir)
+    .filter(wanted)
+    .map((name): [string, BigIntStats] => [name, lstatSync(`${dir}/${name}`, { bigint: true })])
+    .filter(([, stat]) => stat.isFile());
+
+/** None when the directory is gone: CRIU has failed. */
 function bigIn(dir: string): [string, BigIntStats][] {
   try {
-    return readdirSync(dir)
-      .filter(isBig)
-      .map((name) => [name, lstatSync(`${dir}/${name}`, { bigint: true })]);
+    return filesIn(dir, isBig);
   } catch (error) {
     if (errnoOf(error) === "ENOENT") return [];
     throw error;

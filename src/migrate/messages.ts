@@ -96,13 +96,16 @@ const cgroupSchema = v.object({
   attributes: v.record(v.pipe(text(255), v.startsWith("user.")), text(65536)),
 });
 
+/** As CRIU calls the console's slave. */
+const consoleSchema = v.pipe(text(64), v.regex(/^tty\[[0-9a-f]+:[0-9a-f]+\]$/));
+
 /** What lies beside CRIU's images (checkpoint/record.ts); owners are the source's ids. */
 export const recordSchema = v.object({
   version: v.literal(1),
   dumped: v.number(),
   kernel: text(128),
   criu: text(64),
-  console: v.pipe(text(64), v.regex(/^tty\[[0-9a-f]+:[0-9a-f]+\]$/)),
+  console: consoleSchema,
   processes: count,
   cgroups: v.pipe(v.array(cgroupSchema), v.maxLength(16384), v.readonly()),
   disconnected: v.optional(v.boolean()),
@@ -127,15 +130,17 @@ const requestSchemas = [
   /** What is new in its upper directory follows. */
   v.object({ type: v.literal("upper") }),
   v.object({ type: v.literal("quotas"), quotas: v.pipe(v.array(quotaSchema), v.maxLength(4096)) }),
-  /** CRIU's images follow, as an archive: those that were not sent yet or are other ones now. `pass`: of that one over the memory. */
+  /** Its processes are about to stand still: have all ready to bring them back. */
+  v.object({ type: v.literal("expect"), console: consoleSchema }),
+  /** Large images of CRIU follow, as an archive: those that were not sent yet or are other ones now. `pass`: all of that one over the memory. */
   v.object({ type: v.literal("images"), pass: v.optional(v.pipe(passes, v.minValue(1))) }),
-  /** All images are there; this is what lies beside them. */
+  /** The small images follow, as a bundle: then all are there. This is what lies beside them. */
   v.object({ type: v.literal("processes"), record: recordSchema, cgroup: cgroupPath }),
   /** All is there: make it last and wait for a word. */
   v.object({ type: v.literal("prepare") }),
   /** Bring its processes back; nobody is to hear them yet. */
   v.object({ type: v.literal("revive") }),
-  /** It is yours. */
+  /** It is yours; what has come for it meanwhile follows, as a bundle. */
   v.object({ type: v.literal("commit") }),
   /** It stays with us. */
   v.object({ type: v.literal("abort") }),
