@@ -197,7 +197,7 @@ async function take(
         await coming.expect(request.console);
         break;
       case "images":
-        await coming.takeImages(line.bulk());
+        await coming.takeImages(line.bulk(), request.pass);
         break;
       case "processes":
         await coming.complete(request, line.bulk());

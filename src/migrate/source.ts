@@ -42,6 +42,8 @@ export type MigrateRequest = {
   readonly bwlimit: number | undefined;
   /** Seconds that one which goes on there may stand still; past that it stays here. */
   readonly timeout: number | undefined;
+  /** Seconds that may be needed to send its last memory, while it stands still; undefined: no passes over it are made before. */
+  readonly maxDowntime: number | undefined;
   /** Whether it is only looked at what stands in the way. */
   readonly dryRun: boolean;
 };
