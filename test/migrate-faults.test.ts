@@ -257,30 +257,6 @@ const faults: readonly Fault[] = [
     },
   },
   {
-    name: "CRIU refuses to write down what appeared after the look",
-    keeps: true,
-    strike: async (going) => {
-      await going.stage("sending its files");
-      await from.world.berth(
-        "exec",
-        "web1",
-        "--",
-        "systemd-run",
-        "-q",
-        "--unit",
-        "nested",
-        "unshare",
-        "-pf",
-        "sleep",
-        "100",
-      );
-      return {
-        what: "",
-        after: async () => await from.world.berth("exec", "web1", "--", "systemctl", "stop", "nested"),
-      };
-    },
-  },
-  {
     name: "CRIU is killed while it brings the guest back",
     keeps: true,
     strike: async (going, random) => {
