@@ -46,7 +46,7 @@ sub ledger {
 sub bench {
     my $sum = 0;
     until (asked('end')) {
-        my $said = `pgbench -n -c 2 -T 15 -U postgres -h $address bench 2>&1`;
+        my $said = `pgbench -n -c 2 -R 10 -T 15 -U postgres -h $address bench 2>&1`;
         die "pgbench: $said\n" if $? != 0 or $said !~ /number of failed transactions: 0 /;
         $said =~ /actually processed: (\d+)/ or die "pgbench: $said\n";
         $sum += $1;
@@ -58,7 +58,7 @@ sub bench {
 # Slowly, until there is a file /mnt/hurry.
 sub download {
     my $socket = IO::Socket::INET->new(PeerAddr => $address, PeerPort => 80) or die "no connection: $!\n";
-    print $socket "GET /much HTTP/1.0\r\n\r\n";
+    print $socket "GET /much HTTP/1.0\r\nRange: bytes=0-49999999\r\n\r\n";
     my $sha = Digest::SHA->new(256);
     my ($part, $head, $bytes) = ('', '', 0);
     while (my $got = sysread $socket, $part, 16384) {

@@ -67,7 +67,7 @@ type Moved = { readonly stages: readonly { readonly stage: string; readonly mill
 
 /** Moves web1; gives what took how long. */
 export async function move(from: Host, to: Host): Promise<string> {
-  const { stdout } = await from.run(`berth migrate web1 root@${to.name} --json`, { timeout: 5 * minutes });
+  const { stdout } = await from.run(`berth migrate web1 root@${to.name} --json`, { timeout: 10 * minutes });
   const { stages } = JSON.parse(stdout) as Moved;
   return stages.map(({ stage, milliseconds }) => `${stage} ${(milliseconds / 1000).toFixed(1)} s`).join(", ");
 }

@@ -1,13 +1,20 @@
 # Sets up what the guest of migrate-workloads.test.ts does, as its root; $1 is the clients' public key, $2 their network.
 set -e
-main=$(echo /etc/postgresql/*/main)
-printf "listen_addresses = '*'\nshared_buffers = 32MB\nmax_wal_size = 96MB\n" > "$main/conf.d/test.conf"
+
+# With little to send: a log in small segments.
+version=$(ls /etc/postgresql)
+main=/etc/postgresql/$version/main
+pg_dropcluster --stop "$version" main
+pg_createcluster "$version" main -- --wal-segsize=1 > /dev/null
+printf "listen_addresses = '*'\nshared_buffers = 32MB\nmin_wal_size = 2MB\nmax_wal_size = 8MB\n" > "$main/conf.d/test.conf"
 echo "host all all $2 trust" >> "$main/pg_hba.conf"
-systemctl restart postgresql
+systemctl daemon-reload
+systemctl start "postgresql@$version-main"
 psql="su postgres -c"
 $psql 'cd /; createdb bench; pgbench -iqs 1 bench; psql -qc "create table ledger (n bigint)" bench' 2>&1
 
-head -c 50000000 /dev/urandom > /var/www/html/much
+# More than is asked for, and in the template, so that it need not be sent.
+ln -s "$(readlink -f /usr/lib/*/libLLVM.so.* | head -n 1)" /var/www/html/much
 
 mkdir -p /root/.ssh
 echo "$1" > /root/.ssh/authorized_keys

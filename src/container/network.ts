@@ -1,4 +1,5 @@
 /** The container's address: what its settings ask for, claimed before it is used. */
+import { existsSync } from "node:fs";
 import { BerthError } from "../base/errors.ts";
 import { instance } from "../base/paths.ts";
 import type { ContainerConfig } from "../config/schema.ts";
@@ -54,6 +55,13 @@ function moveAddress(name: string, state: ContainerState, address: string | null
   saveState(name, moved);
   if (state.address !== null) releaseAddress(state.address, state.uuid);
   return moved;
+}
+
+/** Takes the host's end of its link: a connection of a guest that was killed unheard keeps its network, and that link, for minutes. */
+export async function removeLink(name: string): Promise<void> {
+  const link = hostLink(instance.linkPrefix, name);
+  if (existsSync(`/sys/class/net/${link}`))
+    await runProgram(["ip", "link", "del", "dev", link], { package: "iproute2" }); // or it is gone by now
 }
 
 /** Told by a host that has a guest's MAC now: bridges on the way learn where it is. Its own setting is put back. */

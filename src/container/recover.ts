@@ -13,7 +13,7 @@ import { releaseIds } from "./ids.ts";
 import { clearIntent, declareIntent, hasIntent, type IntentOf, type Owner, readIntent } from "./intent.ts";
 import { holdsLayers, sweepLayers } from "./layers.ts";
 import { type ContainerLock, dropLockFile, tryTakeLock } from "./lock.ts";
-import { connectGuest } from "./network.ts";
+import { connectGuest, removeLink } from "./network.ts";
 import { removeShared } from "./shared.ts";
 import { releaseRuntime } from "./start.ts";
 import { statusOf } from "./status.ts";
@@ -176,6 +176,7 @@ export async function discard(
   { uuid, storage, layers }: Owner & { readonly layers?: readonly Layer[] },
 ): Promise<void> {
   cgroups().remove(name);
+  await removeLink(name);
   const layered = holdsLayers(name);
   await storageDriver(storage).remove(uuid);
   releaseLeases(name, uuid);

@@ -83,7 +83,7 @@ async function serve(line: Line): Promise<void> {
         await line.done();
         break;
       case "standing":
-        await line.answer({ type: "standing", ...standingHere(request.id) });
+        await line.answer({ type: "standing", ...(await standingHere(request.id)) });
         break;
       case "settle":
         await settleHere(request.id, request.take);
