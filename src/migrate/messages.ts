@@ -140,7 +140,9 @@ const requestSchemas = [
   v.object({ type: v.literal("prepare") }),
   /** Bring its processes back; nobody is to hear them yet. */
   v.object({ type: v.literal("revive") }),
-  /** It is yours; what has come for it meanwhile follows, as a bundle. */
+  /** It has ended here; what came for it while it stood still follows, as a bundle. */
+  v.object({ type: v.literal("packets") }),
+  /** It is yours. */
   v.object({ type: v.literal("commit") }),
   /** It stays with us. */
   v.object({ type: v.literal("abort") }),

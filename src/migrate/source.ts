@@ -176,9 +176,11 @@ async function switchOver(move: Move, ran: boolean, kept: Kept): Promise<void> {
   const { container, line } = move;
   declareIntent(container.name, departure(move, "committing"));
   try {
-    await line.askWithBulk({ type: "commit" }, async (write) => {
-      for (const packet of kept.take()) await write(packFile({ name: "packet", content: packet }));
-    });
+    if (move.offer.live)
+      await line.askWithBulk({ type: "packets" }, async (write) => {
+        for (const packet of kept.take()) await write(packFile({ name: "packet", content: packet }));
+      });
+    await line.ask({ type: "commit" });
   } catch (error) {
     // A destination that said no has not switched: then it shall not any more.
     const intent = departure(move, line.isCut() ? "committing" : "moving");
