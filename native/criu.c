@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +15,7 @@
 
 #include "caller.h"
 #include "sys.h"
+#include "unrepair.h"
 #include "util.h"
 #include "verbs.h"
 
@@ -98,8 +100,11 @@ int criu_serve(struct criu *c, const struct plan_arg *request, int (*notify)(voi
 		if (!good && refused)
 			failure = first;
 		refused = refused || !good;
-		if (answer(c, good) < 0)
+		struct failure why = failure;
+		if (answer(c, good) < 0) {
+			failure = good ? failure : why;
 			return -1;
+		}
 	}
 	if (out->success)
 		return 0;
@@ -118,13 +123,19 @@ void criu_end(struct criu *c)
 	close_fd(&c->pidfd);
 }
 
-/* Tells the caller and asks whether to go on. A caller that is gone does not want to. */
+/* Tells the caller and asks whether to go on. A caller that is gone does not want to, a criu that is gone cannot. */
 static int ask_caller(void *arg, const struct criu_message *m)
 {
+	const struct criu *c = arg;
+	struct pollfd fds[] = {{.fd = CONTROL_FD, .events = POLLIN}, {.fd = c->pidfd, .events = POLLIN}};
 	char byte = 'n';
 	ssize_t n;
-	(void)arg;
 	(void)dprintf(STATUS_FD, "notify %s %d\n", m->script, (int)m->pid);
+	while (poll(fds, 2, -1) < 0)
+		if (errno != EINTR)
+			return fail(m->script, "poll");
+	if (fds[0].revents == 0)
+		return fail_with(0, "criu", "it ended without a word");
 	do
 		n = read(CONTROL_FD, &byte, 1);
 	while (n < 0 && errno == EINTR);
@@ -142,20 +153,23 @@ static int read_request(struct plan_arg *request)
 	return used < sizeof buf ? 0 : fail_with(E2BIG, "request", "longer than %d bytes", REQUEST_MAX);
 }
 
-static int run_criu(char **argv)
+static int run_criu(pid_t guest, char **argv)
 {
 	struct criu c = CRIU_INIT;
 	struct criu_message m;
 	struct plan_arg request = {0};
 	if (caller_leave(CONTROL_FD) < 0 || read_request(&request) < 0 || criu_spawn(&c, argv, -1, -1) < 0)
 		return -1;
-	int result = criu_serve(&c, &request, ask_caller, NULL, &m);
+	int result = criu_serve(&c, &request, ask_caller, &c, &m);
 	struct failure first = failure;
 	/* A dump ends its guest after the verdict was written: let it. */
 	siginfo_t info;
 	while (result == 0 && waitid(P_PIDFD, (id_t)c.pidfd, &info, WEXITED | WNOWAIT) < 0 && errno == EINTR)
 		;
 	criu_end(&c);
+	/* At once: until then what its processes send is refused. */
+	if (result < 0)
+		(void)unrepair(guest);
 	failure = first;
 	if (result == 0)
 		(void)dprintf(STATUS_FD, "ok %d\n", (int)m.pid);
@@ -164,9 +178,10 @@ static int run_criu(char **argv)
 
 int criu_main(int argc, char **argv)
 {
-	if (argc < 3 || strcmp(argv[1], "--") != 0)
-		(void)fail_with(EINVAL, "usage", "criu -- ARGV...");
-	else if (run_criu(argv + 2) == 0)
+	pid_t guest = argc < 4 ? 0 : (pid_t)strtol(argv[1], NULL, 10);
+	if (guest <= 0 || strcmp(argv[2], "--") != 0)
+		(void)fail_with(EINVAL, "usage", "criu PID -- ARGV...");
+	else if (run_criu(guest, argv + 3) == 0)
 		return 0;
 	return caller_told();
 }

@@ -1,7 +1,8 @@
 /* front.c - the program `berth`: hands every command to berth-cli, which it becomes; but `berth exec NAME COMMAND...` without
- * options it does itself, as berth-launch's `attach` does, from what the start left in RUNDIR. That spares the start of a
- * JavaScript engine. Whatever is not plain and sound (options, a name that is none, a guest that does not run, one without a
- * user namespace, any failure before the command runs) is left to berth-cli, which knows the words for it. */
+ * options it does itself, as berth-launch's `attach` does, from what the start left in RUNDIR; and `berth start NAME` (front_start.c),
+ * `berth ls` and `berth info NAME` (front_show.c) from what berth-cli left beside the container's settings. That spares the start of a JavaScript engine. Whatever is not plain and sound (options, a
+ * name that is none, a guest that does not run, one without a user namespace, any failure before the command runs) is left to
+ * berth-cli, which knows the words for it. */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -12,42 +13,10 @@
 #include <unistd.h>
 
 #include "attach.h"
+#include "front.h"
 #include "plan.h"
 #include "util.h"
 #include "verbs.h"
-
-struct guest {
-	char rundir[PATH_MAX];
-	char intent[PATH_MAX]; /* there while an operation is under way or was cut short */
-	char home[PATH_MAX];
-};
-
-/* As src/base/plain-name.ts has it. */
-static bool is_plain_name(const char *name)
-{
-	size_t len = strlen(name);
-	return len >= 1 && len <= 63 && strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-") == len && name[0] != '-' &&
-	       name[len - 1] != '-';
-}
-
-static bool format(char *out, const char *root, const char *rest, const char *name, const char *last)
-{
-	int n = snprintf(out, PATH_MAX, "%s%s%s%s", root, rest, name, last);
-	return n > 0 && n < PATH_MAX;
-}
-
-/* As src/base/paths.ts has it. A relative BERTH_ROOT is left to berth-cli. */
-static bool find_paths(struct guest *g, const char *name)
-{
-	const char *root = getenv("BERTH_ROOT");
-	bool own = root && root[0];
-	if (own && root[0] != '/')
-		return false;
-	const char *run = own ? "/run/" : "/run/berth/", *lib = own ? "/var/lib/containers/" : "/var/lib/berth/containers/";
-	root = own ? root : "";
-	return format(g->rundir, root, run, name, "") && format(g->home, root, lib, name, "/config.yaml") &&
-	       format(g->intent, root, lib, name, "/intent.json");
-}
 
 /* Whether a file of a cgroup says that it is frozen; one that is not there says no. */
 static bool says_frozen(const char *dir, size_t len, const char *file, const char *thawed)
@@ -91,29 +60,25 @@ static bool has_user_namespace(const struct plan *plan)
 	return false;
 }
 
-static bool is_ready(const struct guest *g)
+/* intent.json is there while an operation is under way or was cut short. */
+static bool is_ready(const struct front_paths *g)
 {
-	char path[PATH_MAX];
+	char config[PATH_MAX], intent[PATH_MAX], attach[PATH_MAX];
 	const char *why;
 	struct plan plan;
-	if (access(g->home, F_OK) < 0 || access(g->intent, F_OK) == 0 || !format(path, g->rundir, "/attach", "", ""))
+	if (!front_join(config, g->home, "config.yaml") || !front_join(intent, g->home, "intent.json") ||
+	    !front_join(attach, g->rundir, "attach") || access(config, F_OK) < 0 || access(intent, F_OK) == 0)
 		return false;
-	cleanup_fd int fd = open(path, O_RDONLY | O_CLOEXEC);
+	cleanup_fd int fd = open(attach, O_RDONLY | O_CLOEXEC);
 	return fd >= 0 && plan_read(fd, &plan, &why) == 0 && has_user_namespace(&plan) && !is_frozen(&plan);
-}
-
-static bool stdio_is_open(void)
-{
-	return fcntl(0, F_GETFD) >= 0 && fcntl(1, F_GETFD) >= 0 && fcntl(2, F_GETFD) >= 0;
 }
 
 /* `exec NAME [--] COMMAND...`. Returns the exit status when the command has run, -1 when this is berth-cli's. */
 static int exec_plain(int argc, char **argv)
 {
-	struct guest g;
+	struct front_paths g;
 	int first = argc > 3 && strcmp(argv[3], "--") == 0 ? 4 : 3;
-	if (first >= argc || !is_plain_name(argv[2]) || geteuid() != 0 || getuid() != 0 || getenv("BERTH_TRACE") ||
-	    !stdio_is_open() || !find_paths(&g, argv[2]) || !is_ready(&g))
+	if (first >= argc || !front_is_name(argv[2]) || !front_may() || !front_paths(&g, argv[2]) || !is_ready(&g))
 		return -1;
 	int report[2];
 	sigset_t mask;
@@ -151,28 +116,44 @@ static bool is_short(const char *command)
 }
 
 /* Beside this program as built, in ../libexec/berth as installed. */
-static void become_cli(char **argv)
+static bool find_cli(char *path)
 {
-	static const char *const places[] = {"/berth-cli", "/../libexec/berth/berth-cli"};
-	char own[PATH_MAX], path[PATH_MAX];
+	static const char *const places[] = {"berth-cli", "../libexec/berth/berth-cli"};
+	char own[PATH_MAX];
 	ssize_t n = readlink("/proc/self/exe", own, sizeof own - 1);
 	if (n <= 0)
-		return;
+		return false;
 	own[n] = '\0';
 	*strrchr(own, '/') = '\0';
 	for (size_t i = 0; i < sizeof places / sizeof places[0]; i++)
-		if (format(path, own, places[i], "", ""))
-			execv(path, argv);
+		if (front_join(path, own, places[i]) && access(path, X_OK) == 0)
+			return true;
+	return false;
+}
+
+/* The exit status, or -1 when it is berth-cli's. */
+static int do_plain(int argc, char **argv, const char *cli)
+{
+	if (argc > 3 && strcmp(argv[1], "exec") == 0)
+		return exec_plain(argc, argv);
+	if (argc == 2 && strcmp(argv[1], "ls") == 0)
+		return front_ls(cli);
+	if (argc == 3 && strcmp(argv[1], "info") == 0)
+		return front_info(argv[2], cli);
+	return argc == 3 && strcmp(argv[1], "start") == 0 ? front_start(argv[2], cli) : -1;
 }
 
 int main(int argc, char **argv)
 {
-	int status = argc > 3 && strcmp(argv[1], "exec") == 0 ? exec_plain(argc, argv) : -1;
+	char cli[PATH_MAX];
+	bool found = find_cli(cli);
+	int status = found ? do_plain(argc, argv, cli) : -1;
 	if (status >= 0)
 		return status;
 	if (argc > 1 && is_short(argv[1]))
 		(void)setenv("BUN_JSC_useBaselineJIT", "0", 0);
-	become_cli(argv);
+	if (found)
+		execv(cli, argv);
 	fprintf(stderr, "berth: berth-cli cannot be started: %s\n  build it with npm run build, or install berth again\n",
 		strerror(errno));
 	return 125;

@@ -19,6 +19,7 @@ static const struct {
 	{"restore", restore_main},
 	{"criu", criu_main},
 	{"probe", probe_main},
+	{"unrepair", unrepair_main},
 	{"attach", attach_main},
 	{"console", console_main},
 	{"mount", mount_main},
@@ -32,7 +33,7 @@ int main(int argc, char **argv)
 	for (size_t i = 0; argc > 1 && i < sizeof verbs / sizeof verbs[0]; i++)
 		if (strcmp(argv[1], verbs[i].name) == 0)
 			return verbs[i].run(argc - 1, argv + 1);
-	fputs("usage: berth-launch start [--sealed] | adopt [--sealed] | restore [--sealed] | criu -- ARGV... | probe | "
+	fputs("usage: berth-launch start [--sealed] | adopt [--sealed] | restore [--sealed] | criu PID -- ARGV... | probe | unrepair PID | "
 	      "attach [OPTIONS] RUNDIR -- ARGV... | console [--escape BYTE] RUNDIR | "
 	      "view [--attributes LIST] [--at DIR] | mount | --version\n",
 	      stderr);

@@ -70,6 +70,22 @@ static const struct op_shape shapes[] = {
 	{OP_CRIU_REQUEST, 1, 1, 0},
 	{OP_CRIU_CGROUP, 1, 1, -1},
 	{OP_CGROUP_WRITE, 2, 2, -1},
+	{OP_PREPARED, 3, 3, -1},
+	{OP_SAME_FILE, 2, 2, -1},
+	{OP_SAME_TEXT, 2, 2, -1},
+	{OP_NOT_MOUNTED, 1, 1, -1},
+	{OP_NFT_TABLE, 1, 1, -1},
+	{OP_STATE, 2, 2, -1},
+	{OP_LAUNCH, 1, 1, 0},
+	{OP_MAKE_DIR, 3, 3, -1},
+	{OP_WRITE, 3, 3, 1},
+	{OP_CHOWN, 3, 3, -1},
+	{OP_PUT, 3, 3, 2},
+	{OP_CARD, 2, 2, -1},
+	{OP_FACTS, 1, 1, -1},
+	{OP_CELLS, 7, 7, -1},
+	{OP_LIVE, 3, 3, -1},
+	{OP_FIELD, 3, 15, -1},
 };
 
 static const struct op_shape *shape_of(uint16_t op)

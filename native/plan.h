@@ -99,6 +99,28 @@ enum plan_op {
 	OP_CRIU_REQUEST = 81, /* criu_req of criu's images/rpc.proto (binary) */
 	OP_CRIU_CGROUP = 82,  /* cgroup v2 directory that criu itself runs in */
 	OP_CGROUP_WRITE = 83, /* file, value: written once the restored init is in its cgroup */
+
+	/* Prepared start only (a file beside the container's settings, carried out by the front: prepared.c). First all that must
+	 * still be so, then what is made, each in the order of the plan. */
+	OP_PREPARED = 90,    /* name of the container, berth-cli that prepared it, berth-launch */
+	OP_SAME_FILE = 91,   /* path, "DEVICE INODE SIZE MTIME CTIME" (times in nanoseconds), "-" nothing there or "+" anything; links followed */
+	OP_SAME_TEXT = 92,   /* path, what the file says, white space at its end left out */
+	OP_NOT_MOUNTED = 93, /* source that no mount may have */
+	OP_NFT_TABLE = 94,   /* table of family inet that must be there */
+	OP_STATE = 95,       /* what state.json says, what it is to say once the guest runs: one of several, by which the launch is chosen */
+	OP_LAUNCH = 96,      /* plan for berth-launch (binary): that of the OP_STATE records before it */
+	OP_MAKE_DIR = 97,    /* path, octal mode, "new"|"any": new: must not be there yet */
+	OP_WRITE = 98,       /* path, bytes (binary) in one write, "must"|"may": may: no such file is fine */
+	OP_CHOWN = 99,       /* path, uid, gid */
+	OP_PUT = 100,        /* path, octal mode, content (binary): a file of ours, made or written anew */
+
+	/* Card only (a file beside the container's settings, shown by the front: front_card.c), with SAME_FILE as above. */
+	OP_CARD = 101,       /* name of the container, berth-cli that made it as SAME_FILE has it */
+	OP_FACTS = 102,      /* state.json without the lines that a start and a stop change */
+	OP_CELLS = 103,      /* of `ls`: state when it does not run, address, template, memory and its limit's tail, disk and its limit's tail */
+	OP_LIVE = 104,       /* "frozen"|"memory"|"memsw"|"swap"|"cpu-ns"|"cpu-us"|"pids"|"oom"|"oom-guest"|"disk" (no file), file that tells it, what it says when
+			      * thawed, or the key of the figure's line ("" where it is alone) */
+	OP_FIELD = 105,      /* of `info`: key, what is said without a figure ("" nothing), then text and figure by turns, text last */
 };
 
 struct plan_arg {

@@ -7,6 +7,7 @@ int adopt_main(int argc, char **argv);
 int restore_main(int argc, char **argv);
 int probe_main(int argc, char **argv);
 int criu_main(int argc, char **argv);
+int unrepair_main(int argc, char **argv);
 int attach_main(int argc, char **argv);
 int view_main(int argc, char **argv);
 int console_main(int argc, char **argv);

@@ -1,6 +1,19 @@
 /** dist/berth, the native front: what it does itself, and what it leaves to berth-cli. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { chmodSync, copyFileSync, mkdirSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  closeSync,
+  copyFileSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
+import { containerPaths } from "../src/base/paths.ts";
+import { tryLock } from "../src/kernel/flock.ts";
 import { berthBinary, newWorld, type Result, run, type World } from "./support/world.ts";
 
 let world: World;
@@ -26,7 +39,7 @@ test("a plain exec needs no berth-cli; words, exit code and signal are the comma
 
 test("anything else is berth-cli's", async () => {
   const left = [
-    ["ls"],
+    ["ls", "--names"],
     ["exec"],
     ["exec", "t-front"],
     ["exec", "t-front", "--"],
@@ -55,3 +68,198 @@ test("a frozen guest and a stopped one are berth-cli's", async () => {
   await world.ok("stop", "--kill", "t-front");
   expect((await front("exec", "t-front", "true")).stdout).toStartWith("cli ");
 });
+
+/** With too little address space for berth-cli's engine: what succeeds is the front's own. */
+const withoutEngine = (...words: readonly string[]): Promise<Result> =>
+  run(["/bin/sh", "-c", 'ulimit -v 50000; exec "$0" "$@"', berthBinary, ...words], { env: world.env });
+
+type Info = Readonly<Record<string, unknown>> & { readonly state: string };
+
+/** What tells one start of a container from another. */
+const timeless = ({ pid, uptime, usage, started, ...rest }: Info): unknown => rest;
+
+test("a prepared start needs no berth-cli, and is the same start", async () => {
+  const settings = ["--memory", "64M", "--cpus", "1", "--pids", "50"];
+  await world.ok("create", "t-ready", "-t", "busybox", ...settings);
+  await world.ok("start", "t-ready"); // makes what is shared, where nobody has yet
+  await world.ok("stop", "--kill", "t-ready");
+  expect((await withoutEngine("ls", "--names")).code).not.toBe(0);
+  for (const round of ["as berth-cli left it", "as the front left it"]) {
+    expect([round, await withoutEngine("start", "t-ready")]).toEqual([
+      round,
+      { code: 0, stdout: "t-ready: started\n", stderr: "" },
+    ]);
+    const byFront = await world.json<Info>("info", "t-ready");
+    const limits = await world.sh("t-ready", "cat /proc/self/mountinfo /proc/1/limits | wc -l; hostname; id");
+    expect((await world.berth("start", "t-ready")).stderr).toContain("is running already");
+    await world.ok("stop", "--kill", "t-ready");
+    await world.ok("start", "t-ready", "--quiet"); // berth-cli's
+    expect(timeless(await world.json<Info>("info", "t-ready"))).toEqual(timeless(byFront));
+    expect(await world.sh("t-ready", "cat /proc/self/mountinfo /proc/1/limits | wc -l; hostname; id")).toBe(
+      limits,
+    );
+    await world.ok("stop", "--kill", "t-ready");
+  }
+  const { state } = containerPaths("t-ready", world.at);
+  await withoutEngine("start", "t-ready");
+  expect(readFileSync(state, "utf8")).toContain('"shouldRun": true');
+  await world.ok("stop", "--kill", "t-ready");
+  expect(readFileSync(state, "utf8")).toContain('"shouldRun": false');
+}, 60_000);
+
+test("the first start after a creation is prepared as well", async () => {
+  await world.ok("create", "t-new", "-t", "busybox");
+  expect(await withoutEngine("start", "t-new")).toMatchObject({ code: 0, stdout: "t-new: started\n" });
+  expect(await world.sh("t-new", "hostname")).toBe("t-new");
+  await world.ok("rm", "--force", "t-new");
+});
+
+test("a start that is not as it was prepared is berth-cli's", async () => {
+  const paths = containerPaths("t-ready", world.at);
+  const refuses = async (why: string, ...words: readonly string[]): Promise<void> => {
+    const { code, stdout } = await withoutEngine(...(words.length > 0 ? words : ["start", "t-ready"]));
+    expect([why, code === 0, stdout]).toEqual([why, false, ""]);
+  };
+  const withFile = async (path: string, text: string): Promise<void> => {
+    writeFileSync(path, text);
+    await refuses(path);
+    rmSync(path);
+  };
+  await refuses("options", "start", "--quiet", "t-ready");
+  await refuses("two names", "start", "t-ready", "t-front");
+  await refuses("no name", "start", "../t-ready");
+  mkdirSync(paths.run, { recursive: true });
+  await withFile(paths.intent, "{}");
+  await withFile(paths.init, "1 2 3 4 5 x\n");
+  await withFile(paths.volumes, "");
+  const state = readFileSync(paths.state, "utf8");
+  writeFileSync(paths.state, state.replace('"suspended": false', '"suspended": true'));
+  await refuses("suspended");
+  writeFileSync(paths.state, state);
+  for (const mode of [0o622, 0o602]) {
+    chmodSync(paths.prepared, mode);
+    await refuses("others may write it");
+  }
+  chmodSync(paths.prepared, 0o600);
+  const lock = openSync(paths.lock, "r");
+  expect(tryLock(lock)).toBe(true);
+  await refuses("busy");
+  closeSync(lock);
+  const bytes = readFileSync(paths.prepared);
+  for (const size of [0, 23, 24, 100, bytes.length - 1]) {
+    writeFileSync(paths.prepared, bytes.subarray(0, size));
+    await refuses(`${size} bytes`);
+  }
+  writeFileSync(paths.prepared, bytes);
+  expect((await withoutEngine("start", "t-ready")).code).toBe(0);
+  await world.ok("stop", "--kill", "t-ready");
+  utimesSync(paths.config, new Date(), new Date());
+  await refuses("settings written");
+  await world.ok("start", "t-ready"); // prepares it anew
+  await world.ok("stop", "--kill", "t-ready");
+  expect((await withoutEngine("start", "t-ready")).code).toBe(0);
+  await world.ok("set", "t-ready", "--hostname", "other");
+  await world.ok("stop", "--kill", "t-ready");
+  await refuses("settings changed");
+}, 60_000);
+
+test("what a launch fails at is told by berth-cli, with nothing left", async () => {
+  await world.ok("start", "t-ready");
+  await world.ok("stop", "--kill", "t-ready");
+  const { state, run: rundir } = containerPaths("t-ready", world.at);
+  const { uuid } = JSON.parse(readFileSync(state, "utf8")) as { uuid: string };
+  const image = `${world.at.lib}/pool/image/${uuid}.img`;
+  renameSync(image, `${image}.kept`);
+  writeFileSync(image, new Uint8Array(4096));
+  const failed = await world.berth("start", "t-ready");
+  expect(failed).toMatchObject({ code: 1, stderr: expect.stringContaining("holds no ext4 file system") });
+  expect(await world.berth("start", "--quiet", "t-ready")).toEqual(failed);
+  expect((await run(["find", rundir, "-name", "init"])).stdout).toBe("");
+  renameSync(`${image}.kept`, image);
+  await world.ok("start", "t-ready");
+  await world.ok("rm", "--force", "t-ready");
+});
+
+/** What berth-cli says; the figures of a guest that runs change, so that both are asked until they agree. */
+async function isSame(...words: readonly string[]): Promise<void> {
+  const both = async (): Promise<readonly [Result, Result]> => [
+    await withoutEngine(...words),
+    await run([`${berthBinary}-cli`, ...words], { env: world.env }),
+  ];
+  let [ours, theirs] = await both();
+  for (let tries = 0; tries < 10 && ours.stdout !== theirs.stdout; tries++) [ours, theirs] = await both();
+  expect(ours).toEqual({ ...theirs, code: 0, stderr: "" });
+}
+
+/** Not to be shown without berth-cli. */
+const isLeft = async (...words: readonly string[]): Promise<void> => {
+  const { code, stdout } = await withoutEngine(...words);
+  expect([words, code === 0, stdout]).toEqual([words, false, ""]);
+};
+
+test("ls and info are those of berth-cli, to the byte", async () => {
+  const limits = ["--memory", "48M", "--cpus", "0.5", "--pids", "50", "--disk", "1536M"];
+  await world.ok("create", "t-limits", "-t", "busybox", ...limits, "--start");
+  await world.ok(
+    "create",
+    "t-plain10",
+    "-t",
+    "busybox",
+    "--storage",
+    "plain",
+    "--network",
+    "none",
+    "--start",
+  );
+  await world.ok("create", "t-plain9", "-t", "busybox", "--storage", "plain", "--disk", "1G");
+  await world.ok("ls");
+  await isSame("ls");
+  for (const name of ["t-limits", "t-plain10"]) await isSame("info", name);
+  await world.sh(
+    "t-limits",
+    "i=0; while [ $i -lt 30000 ]; do i=$((i+1)); done; dd if=/dev/zero of=/x bs=1k count=700",
+  );
+  await isSame("info", "t-limits");
+  await world.ok("freeze", "t-limits");
+  await isSame("ls");
+  await isLeft("info", "t-limits");
+  await world.ok("thaw", "t-limits");
+  await world.ok("stop", "--kill", "t-limits");
+  await isSame("ls");
+  await isLeft("info", "t-limits");
+  await world.ok("start", "t-limits");
+  await isSame("ls");
+  await isSame("info", "t-limits");
+}, 60_000);
+
+test("cards that no longer hold are not shown, and are left anew", async () => {
+  const { intent, state } = containerPaths("t-plain9", world.at);
+  writeFileSync(intent, "{}");
+  await isLeft("ls");
+  rmSync(intent);
+  const text = readFileSync(state, "utf8");
+  writeFileSync(state, text.replace('"suspended": false', '"suspended": true'));
+  await isLeft("ls");
+  await world.ok("ls");
+  await isSame("ls");
+  writeFileSync(state, text);
+  await world.ok("set", "t-plain9", "--memory", "1G");
+  await isLeft("ls");
+  await world.ok("ls");
+  await isSame("ls");
+  await world.ok("snapshot", "create", "t-plain10", "one");
+  await isLeft("info", "t-plain10");
+  await world.ok("info", "t-plain10");
+  await isLeft("ls", "t-plain9");
+  writeFileSync(`${world.at.lib}/pool/project.json`, "{}");
+  await isLeft("ls");
+  rmSync(`${world.at.lib}/pool/project.json`);
+  await world.ok("ls");
+  await isSame("ls");
+  await world.ok("mount", "t-plain9");
+  await isLeft("ls");
+  await world.ok("umount", "t-plain9");
+  await isSame("ls");
+  await world.ok("set", "t-plain9", "--description", "a word");
+  await isLeft("ls");
+}, 60_000);

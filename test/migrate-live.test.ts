@@ -3,6 +3,7 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { readFileSync, writeFileSync } from "node:fs";
 import { findCriu } from "../src/checkpoint/program.ts";
 import { randomFrom } from "./support/soak.ts";
+import { followStream, type Stream, streamServer } from "./support/stream.ts";
 import { type TwoHosts, twoHosts } from "./support/two-hosts.ts";
 import { berthBinary, type Info, run, until, type World } from "./support/world.ts";
 
@@ -23,7 +24,7 @@ beforeAll(async () => {
   await a.booted("web1");
   await a.sh(
     "web1",
-    `systemd-run --expand-environment=no --unit counter perl -MIO::Socket::INET -e '${counter}'`,
+    `systemd-run --expand-environment=no --unit counter perl -MIO::Socket::INET -e '${streamServer}'`,
   );
 }, 60_000);
 afterAll(async () => {
@@ -31,35 +32,7 @@ afterAll(async () => {
   await hosts.end();
 }, 30_000);
 
-/** Sends a count to whoever connects. */
-const counter = `$s = IO::Socket::INET->new(Listen => 5, LocalPort => 7000, ReuseAddr => 1);
-while ($c = $s->accept) { $c->autoflush(1); for ($n = 0; print $c "$n\\n"; $n++) { select undef, undef, undef, 0.02 } }`;
-
-/** Prints how far the count has come; says so when anything is missing or doubled, and ends. */
-const follower = `$| = 1; $s = IO::Socket::INET->new(PeerAddr => shift, PeerPort => 7000) or die "no connection";
-for ($n = 0; <$s>; print "$n\\n") { chomp; $_ == $n++ or last } print "fault\\n"`;
-
-async function follow(address: string) {
-  const child = Bun.spawn([...hosts.onLan, "perl", "-MIO::Socket::INET", "-e", follower, address], {
-    stdout: "pipe",
-    stderr: "inherit",
-  });
-  let last = "0";
-  const reading = (async () => {
-    const decoder = new TextDecoder();
-    for await (const chunk of child.stdout) last = decoder.decode(chunk).trimEnd().split("\n").at(-1) ?? last;
-  })();
-  const goesOn = async (): Promise<void> => {
-    const from = last;
-    await until("the stream to go on", () => last === "fault" || Number(last) > Number(from) + 10, 30_000);
-    expect(last).not.toBe("fault");
-  };
-  const end = async (): Promise<void> => {
-    child.kill();
-    await reading;
-  };
-  return { goesOn, end };
-}
+const follow = async (address: string): Promise<Stream> => await followStream(hosts.onLan, address);
 
 const info = async (world: World): Promise<Info> => await world.json<Info>("info", "web1");
 const names = async (world: World): Promise<string> => await world.ok("ls", "--names");

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { existsSync } from "node:fs";
 import { ensureBridge, removeBridge } from "../src/network/bridge.ts";
 import { parseSubnet } from "../src/network/ipv4.ts";
-import { leftovers, newWorld, sharedParts, type World } from "./support/world.ts";
+import { leftovers, newWorld, run, sharedParts, type World } from "./support/world.ts";
 
 let world: World;
 beforeAll(async () => {
@@ -37,6 +37,19 @@ test("who asks for the bridge while it is being taken away gets one", async () =
   expect(sharedParts(world.at)).toHaveLength(2);
   await removeBridge(world.at);
   expect(sharedParts(world.at)).toEqual([]);
+});
+
+test("a bridge that the operator made stays", async () => {
+  const { bridge, nftTable } = world.at;
+  await run(["ip", "link", "add", bridge, "type", "bridge"]);
+  try {
+    await ensureBridge(parseSubnet("10.251.0.0/16"), world.at);
+    expect(sharedParts(world.at)).toEqual([`bridge ${bridge}`, `table ${nftTable}`]);
+    await removeBridge(world.at);
+    expect(sharedParts(world.at)).toEqual([`bridge ${bridge}`]);
+  } finally {
+    await run(["ip", "link", "del", bridge]);
+  }
 });
 
 test("a container that comes while the last one goes has all of them", async () => {

@@ -18,7 +18,8 @@ static void check(const struct plan *p)
 			uint64_t number;
 			uint32_t octal;
 			const struct plan_arg *arg = &r->args[a];
-			bool binary = (r->op == OP_DEVICE_BPF && a == 1) || (r->op == OP_FILE && a == 3) || r->op == OP_SECCOMP || r->op == OP_SECCOMP_LOG;
+			bool binary = (r->op == OP_DEVICE_BPF && a == 1) || (r->op == OP_FILE && a == 3) || r->op == OP_SECCOMP || r->op == OP_SECCOMP_LOG ||
+				      r->op == OP_LAUNCH || (r->op == OP_WRITE && a == 1) || (r->op == OP_PUT && a == 2);
 			if (arg->data[arg->len] != '\0' || (!binary && strlen(arg->data) != arg->len))
 				abort();
 			if (plan_u64(arg, 1000, &number) && number > 1000)
@@ -80,6 +81,14 @@ size_t fuzz_seed(size_t i, uint8_t *out)
 		plan_add(&b, OP_SECCOMP, 1, filter, filter_lens);
 		plan_add(&b, OP_CGROUP_LIKE_INIT, 2, like, NULL);
 		plan_add(&b, OP_CAPS, 4, (const char *[]){"0", "1", "21", "40"}, NULL);
+		break;
+	case 4:
+		plan_add(&b, OP_PREPARED, 3, (const char *[]){"c1", "/usr/bin/berth", "/usr/libexec/berth/berth-launch"}, NULL);
+		plan_add(&b, OP_SAME_FILE, 2, (const char *[]){"/etc/berth/berth.yaml", "-"}, NULL);
+		plan_add(&b, OP_STATE, 2, (const char *[]){"{}", "{\"shouldRun\":true}"}, NULL);
+		plan_add(&b, OP_LAUNCH, 1, filter, filter_lens);
+		plan_add(&b, OP_MAKE_DIR, 3, (const char *[]){"/run/berth/c1", "700", "any"}, NULL);
+		plan_add(&b, OP_WRITE, 3, (const char *[]){"/sys/fs/cgroup/c1/pids.max", "max", "may"}, NULL);
 		break;
 	default:
 		return 0;

@@ -62,6 +62,10 @@ export function containerPaths(name: string, at: Instance = instance) {
     config: `${dir}/config.yaml`,
     compiled: `${dir}/config.compiled`,
     state: `${dir}/state.json`,
+    /** A start as the front can carry it out (native/front_start.c), good while nothing has changed. */
+    prepared: `${dir}/start.prepared`,
+    /** What `ls` and `info` show of it beside the kernel's figures, for the front (native/front_card.c). */
+    card: `${dir}/card`,
     intent: `${dir}/intent.json`,
     snapshots: `${dir}/snapshots`,
     /** A suspended guest: CRIU's images and what berth adds to them. */
@@ -91,8 +95,9 @@ export function containerPaths(name: string, at: Instance = instance) {
   } as const;
 }
 
-/** What CRIU said at the last resume that failed, whichever container's: that may be gone, as after a migration to this host. */
-export const failedRestoreLog = (at: Instance = instance): string => `${at.log}/failed-restore.log`;
+/** What CRIU said at the last resume that failed; kept when the container is gone, as after a migration to this host. */
+export const failedRestoreLog = (name: string, at: Instance = instance): string =>
+  `${at.log}/${name}.failed-restore.log`;
 export const eventsPath = (at: Instance = instance): string => `${at.log}/events.jsonl`;
 export const templatesDir = (at: Instance = instance): string => `${at.lib}/templates`;
 export const poolDir = (at: Instance = instance): string => `${at.lib}/pool`;

@@ -1,7 +1,7 @@
 /** Speaking to CRIU by way of berth-launch. */
 import { writeSync } from "node:fs";
 import { dirname } from "node:path";
-import { describeErrno } from "../base/errors.ts";
+import { describeErrno, errnoOf } from "../base/errors.ts";
 import type { ContainerLock } from "../container/lock.ts";
 import { binaryPath } from "../kernel/binaries.ts";
 import { programPath } from "../storage/program.ts";
@@ -22,16 +22,17 @@ export const criuWords = ({ argv }: Criu, owner: number): readonly string[] => [
 ];
 
 /**
- * Has CRIU carry out a request; `notify` is asked at each of its points and refuses by throwing. The lock stays with
+ * Has CRIU carry out a request on the guest whose init is `pid`; `notify` is asked at each of its points and refuses by throwing. The lock stays with
  * berth-launch: who kills this command does not let another one in while CRIU works on the guest.
  */
 export async function askCriu(
+  pid: number,
   words: readonly string[],
   request: Uint8Array,
   lock: ContainerLock,
   notify: (point: string) => void | Promise<void>,
 ): Promise<Verdict> {
-  const child = Bun.spawn([binaryPath("berth-launch"), "criu", "--", ...words], {
+  const child = Bun.spawn([binaryPath("berth-launch"), "criu", String(pid), "--", ...words], {
     stdio: [request, "pipe", "inherit", lock.fd, "pipe"],
     env: {},
   });
@@ -45,7 +46,7 @@ export async function askCriu(
       } catch (error) {
         refusal ??= error;
       }
-      if (typeof control === "number") writeSync(control, refusal === undefined ? "y" : "n");
+      if (typeof control === "number") answer(control, refusal === undefined ? "y" : "n");
     } else if (word === "ok") {
       await child.exited;
       return { ok: true };
@@ -58,6 +59,15 @@ export async function askCriu(
     }
   }
   return { ok: false, words: "berth-launch ended without a word" };
+}
+
+/** Where CRIU was killed meanwhile nobody listens: its end is told next. */
+function answer(control: number, byte: "y" | "n"): void {
+  try {
+    writeSync(control, byte);
+  } catch (error) {
+    if (errnoOf(error) !== "EPIPE") throw error;
+  }
 }
 
 async function* lines(stream: ReadableStream<Uint8Array>): AsyncGenerator<string> {

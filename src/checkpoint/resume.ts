@@ -137,10 +137,10 @@ async function restore(
 function notBack(name: string, log: string, error: unknown): BerthError {
   const words = error instanceof Error ? error.message : String(error);
   const { what, cure } = complaintOf(log, words.replace(`container ${name} did not come back: `, ""));
-  if (log !== "") copyFileSync(containerPaths(name).restoreLog, failedRestoreLog());
+  if (log !== "") copyFileSync(containerPaths(name).restoreLog, failedRestoreLog(name));
   const hints = [
     ...(cure === "" ? [] : [cure]),
-    ...(log === "" ? [] : [`CRIU's log is ${failedRestoreLog()}`]),
+    ...(log === "" ? [] : [`CRIU's log is ${failedRestoreLog(name)}`]),
   ];
   return new BerthError(
     "checkpoint.failed",

@@ -23,8 +23,10 @@ import { releaseRuntime } from "../container/start.ts";
 import { type InitRecord, statusOf } from "../container/status.ts";
 import { endOf } from "../container/stop.ts";
 import { saveState } from "../container/store.ts";
-import { discardCheckpoint } from "../container/suspended.ts";
+import { discardCheckpoint, freeConnections } from "../container/suspended.ts";
 import { cgroups } from "../resources/cgroup.ts";
+import { storageDriver } from "../storage/drivers.ts";
+import { syncFileSystem } from "../storage/sync.ts";
 import { saveTree } from "./cgroup-tree.ts";
 import { refuseUncheckable } from "./checkable.ts";
 import { askCriu, criuWords } from "./criu.ts";
@@ -59,11 +61,18 @@ export async function suspendContainer(
   await mustBeWritable(container, sessions);
   progress.emit({ type: "step", label: "writing processes and connections" });
   declareIntent(name, { operation: "suspend", uuid: state.uuid, storage: state.storage });
+  // Its memory is worth nothing beside a disk that lacks what it knows to be there.
+  const syncDisk = async (): Promise<void> =>
+    await storageDriver(state.storage).withVolume(state.uuid, syncFileSystem);
   try {
+    await syncDisk(); // most of it while it still works
     const result = await writeDown(container, {
       lasting: true,
       // Everything is written and the guest stands still: from here on it is suspended, or, if this fails, goes on.
-      held: () => saveState(name, { ...state, suspended: true }),
+      held: async () => {
+        await syncDisk();
+        saveState(name, { ...state, suspended: true });
+      },
     });
     clearIntent(name);
     appendEvent("suspend", name, { bytes: result.bytes, frozen: result.frozen });
@@ -216,18 +225,21 @@ async function dumpOnce(
     result = { bytes, processes, frozen: Math.round(performance.now() - frozenAt) };
   };
   // Where CRIU itself was killed the guest may have ended: then it waits in its images.
-  const giveUp = (): void => {
-    if (leaveRunning || statusOf(name).state !== "stopped") discard();
+  const giveUp = async (): Promise<void> => {
+    const lives = statusOf(name).state !== "stopped";
+    if (lives) await freeConnections(status.init.pid);
+    if (leaveRunning || lives) discard();
   };
-  const verdict = await askCriu(criuWords(criu, state.baseUid), request, lock, notify).catch(
-    (error: unknown) => {
-      giveUp();
+  const words = criuWords(criu, state.baseUid);
+  const verdict = await askCriu(status.init.pid, words, request, lock, notify).catch(
+    async (error: unknown) => {
+      await giveUp();
       throw error;
     },
   );
   const log = keepLog(images, "dump.log", dumpLog);
   if (verdict.ok) return result;
-  giveUp();
+  await giveUp();
   const { what, cure } = complaintOf(log, verdict.words);
   throw new BerthError(
     "checkpoint.failed",

@@ -3,7 +3,16 @@ import { writeFileSync } from "node:fs";
 import { readIfExists } from "../base/files.ts";
 import { containerPaths } from "../base/paths.ts";
 import type { ContainerConfig } from "../config/schema.ts";
-import { apparmorState, loadProfile, makeNamespace, unloadProfile } from "../kernel/apparmor.ts";
+import {
+  apparmorState,
+  loadProfile,
+  makeNamespace,
+  namespaceDir,
+  profileOf,
+  replaceFile,
+  unloadProfile,
+} from "../kernel/apparmor.ts";
+import type { PlanRecord } from "../kernel/plan.ts";
 import {
   apparmorLabel,
   apparmorProfiles,
@@ -33,8 +42,21 @@ export function confineByApparmor(name: string, config: ContainerConfig, uuid: s
   if (facts === undefined) return;
   const profile = profileNameOf(uuid);
   writeFileSync(containerPaths(name).apparmor, facts.loaded.join("\n"), { mode: 0o600 });
-  loadProfile(apparmorProfiles(config), placeholderName, profile);
+  loadProfile(profileOf(apparmorProfiles(config), placeholderName, profile));
   if (config.apparmor === "stacked") makeNamespace(profile);
+}
+
+/** What confineByApparmor() does, as data. */
+export function apparmorRecords(name: string, config: ContainerConfig, uuid: string): readonly PlanRecord[] {
+  const facts = apparmorFacts(config, uuid);
+  if (facts === undefined) return [];
+  const profile = profileNameOf(uuid);
+  const policy = profileOf(apparmorProfiles(config), placeholderName, profile);
+  return [
+    ["put", containerPaths(name).apparmor, "600", Buffer.from(facts.loaded.join("\n"))],
+    ["write", replaceFile, policy, "must"],
+    ...(config.apparmor === "stacked" ? [["makeDir", namespaceDir(profile), "755", "any"] as const] : []),
+  ];
 }
 
 /** Takes out of the kernel what the record names. */

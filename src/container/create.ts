@@ -24,6 +24,7 @@ import { checkMounts, volumesOf } from "./mounts.ts";
 import { checkName, checkNumber, containerNames } from "./name.ts";
 import { checkAddress } from "./network.ts";
 import { discard, recover } from "./recover.ts";
+import { leavePrepared } from "./start.ts";
 import { type ContainerState, hostConfig, loadState, saveState } from "./store.ts";
 
 export type CreateOptions = {
@@ -114,7 +115,9 @@ export async function makeContainer(
       await finish({ name, lock, config, state });
       clearIntent(name);
       syncDir(`${instance.lib}/containers`);
-      return loadState(name);
+      const made = loadState(name);
+      await leavePrepared({ name, lock, config, state: made });
+      return made;
     } catch (error) {
       if (!stands(name)) await discardNew(lock, uuid, storage);
       throw error;

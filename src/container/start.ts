@@ -81,7 +81,10 @@ export async function startContainer(
     trace("cgroups made");
     writeFileSync(attachFile, encodePlan(attach), { mode: 0o600 });
     recordVolumes(container);
-    pid = await launchKeeper(name, "start", start, container.lock);
+    [pid] = await Promise.all([
+      launchKeeper(name, "start", start, container.lock),
+      leavePrepared({ ...container, state }),
+    ]);
     trace("init runs");
   } catch (error) {
     releaseRuntime(name);
@@ -90,6 +93,12 @@ export async function startContainer(
   saveState(name, { ...state, shouldRun: true, identity }, false);
   mounts.notes.forEach(note);
   return pid;
+}
+
+/** Makes the next start ready, which the front then does. */
+export async function leavePrepared(container: LockedContainer): Promise<void> {
+  const { prepareStart } = await import("./prepared.ts");
+  prepareStart(container);
 }
 
 /** Fails as a start would on bad settings, before a restart has stopped anything. */
@@ -109,10 +118,12 @@ export function releaseRuntime(name: string): void {
 }
 
 /** The plans of a start, and the digest of the files that tell the guest who it is. */
+export type Plans = { readonly start: Plan; readonly attach: Plan; readonly identity: string };
+
 export function plans(
   { name, config, state }: LockedContainer,
   { mounts, volumeRecords }: ResolvedMounts,
-): { start: Plan; attach: Plan; identity: string } {
+): Plans {
   const subnet = config.network.mode === "none" ? undefined : subnetOf(hostConfig());
   const files = identityFiles(name, config, state, hostConfig());
   const identity = sha256(JSON.stringify(files)).slice(0, 16);

@@ -64,8 +64,11 @@ export function loadState(name: string): ContainerState {
   }
 }
 
+/** What state.json says of it. */
+export const stateText = (state: ContainerState): string => `${JSON.stringify(state, null, 2)}\n`;
+
 export function saveState(name: string, state: ContainerState, sync = true): void {
-  writeAtomic(containerPaths(name).state, `${JSON.stringify(state, null, 2)}\n`, { sync });
+  writeAtomic(containerPaths(name).state, stateText(state), { sync });
 }
 
 /** Settings as parsed, good for exactly one version of the file they were made from. */
@@ -146,8 +149,11 @@ export function hostConfig(): HostConfig {
   return host;
 }
 
+/** Where an operator writes them. */
+export const hostConfigFile = `${instance.etc}/berth.yaml`;
+
 function loadHostConfig(): HostConfig {
-  const file = `${instance.etc}/berth.yaml`;
+  const file = hostConfigFile;
   // The key first: it is then never newer than what is read.
   const key = existsSync(file) ? keyOf(file) : `${readerKey()} defaults`;
   return throughCompiled(

@@ -5,6 +5,7 @@
 import { rmSync } from "node:fs";
 import { syncDir } from "../base/files.ts";
 import { containerPaths } from "../base/paths.ts";
+import { binaryPath } from "../kernel/binaries.ts";
 import { runProgram } from "../kernel/run.ts";
 import { cgroups } from "../resources/cgroup.ts";
 import { clearIntent } from "./intent.ts";
@@ -30,7 +31,7 @@ export function discardCheckpoint(name: string): void {
 export async function settleSuspend(name: string): Promise<void> {
   const status = statusOf(name);
   if (status.state !== "stopped") {
-    await unlockNetwork(status.init.pid);
+    await freeConnections(status.init.pid);
     discardCheckpoint(name);
   } else {
     releaseRuntime(name);
@@ -39,12 +40,13 @@ export async function settleSuspend(name: string): Promise<void> {
   clearIntent(name);
 }
 
-/** Tables that a killed CRIU left in the guest's network namespace: they drop every packet of its connections. */
-export async function unlockNetwork(pid: number): Promise<void> {
+/** What a killed CRIU left of its hold on the guest's connections: repair mode, and tables that drop every packet of theirs. */
+export async function freeConnections(pid: number): Promise<void> {
   const nft = (...args: readonly string[]) =>
     runProgram(["nsenter", `--net=/proc/${pid}/ns/net`, "--", "nft", ...args], { package: "nftables" });
+  await runProgram([binaryPath("berth-launch"), "unrepair", String(pid)], { package: "berth" });
   const { stdout } = await nft("list", "tables");
-  for (const [, family = "", table = ""] of stdout.matchAll(/^table (\w+) (CRIU-\d+)$/gm))
+  for (const [, family = "", table = ""] of stdout.matchAll(/^table (\w+) (CRIU-[\w-]+)$/gm))
     await nft("delete", "table", family, table);
 }
 
@@ -85,6 +87,6 @@ function endHalfMade(name: string): void {
 /** A copy of processes that was cut short: the guest goes on, what was written of it goes with the intent's layers. */
 export async function settleRemembering(name: string): Promise<void> {
   const status = statusOf(name);
-  if (status.state !== "stopped") await unlockNetwork(status.init.pid);
+  if (status.state !== "stopped") await freeConnections(status.init.pid);
   sweepMemories(name);
 }

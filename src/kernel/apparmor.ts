@@ -12,7 +12,10 @@ import { cacheDir } from "../base/paths.ts";
 const KERNEL = "/sys/kernel/security/apparmor";
 /** A name written here takes the profile out of the kernel. */
 export const removeFile = `${KERNEL}/.remove`;
-const PARSERS = ["/usr/sbin/apparmor_parser", "/sbin/apparmor_parser"];
+/** Where a profile is written that the kernel is to have. */
+export const replaceFile = `${KERNEL}/.replace`;
+/** Whether one of them is there decides whether guests get a profile. */
+export const PARSERS = ["/usr/sbin/apparmor_parser", "/sbin/apparmor_parser"] as const;
 
 /** off: the kernel runs without. no-parser: nobody can compile a profile. */
 export type ApparmorState = "on" | "off" | "no-parser";
@@ -20,7 +23,7 @@ export type ApparmorState = "on" | "off" | "no-parser";
 /** Whether this host can confine guests by AppArmor. */
 export function apparmorState(): ApparmorState {
   if (readIfExists("/sys/module/apparmor/parameters/enabled")?.trim() !== "Y") return "off";
-  if (!existsSync(`${KERNEL}/.replace`)) return "off";
+  if (!existsSync(replaceFile)) return "off";
   return parser() === undefined ? "no-parser" : "on";
 }
 
@@ -68,17 +71,19 @@ function compiledProfile(texts: readonly string[]): Uint8Array {
   );
 }
 
-/**
- * Loads the profile under `name`; the texts have it under `placeholder`, of the same length, which stands once in the
- * compiled form. Replaces one of that name, also that of a running guest.
- */
-export function loadProfile(texts: readonly string[], placeholder: string, name: string): void {
+/** The compiled profile under `name`; the texts have it under `placeholder`, of the same length, which stands once in the compiled form. */
+export function profileOf(texts: readonly string[], placeholder: string, name: string): Uint8Array {
   const policy = Buffer.from(compiledProfile(texts));
   const at = policy.indexOf(placeholder);
   if (at < 0 || name.length !== placeholder.length || policy.indexOf(placeholder, at + 1) >= 0)
     throw new Error(`the compiled profile does not hold ${placeholder} once`);
   policy.write(name, at, "latin1");
-  const fd = openSync(`${KERNEL}/.replace`, "w");
+  return policy;
+}
+
+/** Loads the profile of profileOf(). Replaces one of that name, also that of a running guest. */
+export function loadProfile(policy: Uint8Array): void {
+  const fd = openSync(replaceFile, "w");
   try {
     writeSync(fd, policy); // the kernel takes a profile in one write
   } finally {
@@ -86,8 +91,11 @@ export function loadProfile(texts: readonly string[], placeholder: string, name:
   }
 }
 
+/** The directory that stands for a namespace of profiles below the host's own. */
+export const namespaceDir = (name: string): string => `${KERNEL}/policy/namespaces/${name}`;
+
 /** Makes a namespace of profiles below the host's own; one that is there is fine. */
-export const makeNamespace = (name: string): void => makeDirs(`${KERNEL}/policy/namespaces/${name}`);
+export const makeNamespace = (name: string): void => makeDirs(namespaceDir(name));
 
 /** Takes a profile, or by `:NAME:` a namespace with all its profiles, out of the kernel; one that is not there is fine. */
 export function unloadProfile(name: string): void {
@@ -114,5 +122,8 @@ export function labelOf(pid: number): string | undefined {
   return undefined;
 }
 
+/** Says whether SELinux enforces, where it is there. */
+export const selinuxFile = "/sys/fs/selinux/enforce";
+
 /** Whether SELinux is there and enforces. */
-export const selinuxEnforces = (): boolean => readIfExists("/sys/fs/selinux/enforce")?.trim() === "1";
+export const selinuxEnforces = (): boolean => readIfExists(selinuxFile)?.trim() === "1";

@@ -57,6 +57,22 @@ export const ops = {
   criuRequest: 81,
   criuCgroup: 82,
   cgroupWrite: 83,
+  prepared: 90,
+  sameFile: 91,
+  sameText: 92,
+  notMounted: 93,
+  nftTable: 94,
+  state: 95,
+  launch: 96,
+  makeDir: 97,
+  write: 98,
+  chown: 99,
+  put: 100,
+  card: 101,
+  facts: 102,
+  cells: 103,
+  live: 104,
+  field: 105,
 } as const;
 
 export type Op = keyof typeof ops;

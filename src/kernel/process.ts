@@ -27,11 +27,14 @@ function readStat(pid: number): string | undefined {
   }
 }
 
+/** Tells one boot of the kernel from another. */
+export const bootIdFile = "/proc/sys/kernel/random/boot_id";
+
 let bootIdText: string | undefined;
 
 /** The kernel's id of this boot. */
 export function bootId(): string {
-  bootIdText ??= readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
+  bootIdText ??= readFileSync(bootIdFile, "utf8").trim();
   return bootIdText;
 }
 

@@ -9,6 +9,9 @@ import { binaryPath } from "./binaries.ts";
 /** Where Debian and Ubuntu have the library: a link to a file whose name is its version. */
 const libraries = ["x86_64", "aarch64"].map((machine) => `/usr/lib/${machine}-linux-gnu/libseccomp.so.2`);
 
+/** What a filter depends on besides its policy: the compiler, and the library below it. */
+export const filterSources = (): readonly string[] => [binaryPath("berth-seccomp"), ...libraries];
+
 /** Which compiler a filter comes from: a newer one, or a newer library below it, may make another filter. */
 function compilerVersion(): string {
   const { size, mtimeMs } = statSync(binaryPath("berth-seccomp"));

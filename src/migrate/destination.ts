@@ -17,7 +17,7 @@ import { saveState } from "../container/store.ts";
 import { setUserLimits } from "../container/user-limits.ts";
 import { cgroups } from "../resources/cgroup.ts";
 import { storageDriver } from "../storage/drivers.ts";
-import { must } from "../storage/program.ts";
+import { syncFileSystem } from "../storage/sync.ts";
 import type { Channel } from "./channel.ts";
 import { hostFacts } from "./host-facts.ts";
 import { completeProcesses, receiveImages, reviveOr } from "./live-receive.ts";
@@ -161,8 +161,7 @@ async function take(
 ): Promise<Taken | "abort"> {
   const { name, state } = container;
   const { baseUid } = state;
-  const flush = async (): Promise<void> =>
-    void (await must("storage.failed", `cannot write ${root} to disk`, "sync", ["-f", "--", root]));
+  const flush = async (): Promise<void> => await syncFileSystem(root);
   let lasting: Promise<void> = Promise.resolve();
   for (let request = await line.next(); request !== undefined; request = await line.next()) {
     trace(`asked: ${request.type}`);

@@ -10,12 +10,14 @@ import { listIfExists, makeDirs, readIfExists, writeAtomic } from "../base/files
 import { type Instance, instance } from "../base/paths.ts";
 import type { HostConfig } from "../config/schema.ts";
 import { waitForFileLock } from "../kernel/flock.ts";
+import type { PlanRecord } from "../kernel/plan.ts";
 import { runProgram } from "../kernel/run.ts";
 import { formatSubnet, gatewayOf, network, overlap, parseSubnet, type Subnet, toText } from "./ipv4.ts";
 import { loadTable, tableExists } from "./nft.ts";
 import { hostRoutes, type Route } from "./routes.ts";
 
 const PREFIX = 16;
+const FORWARDING = "/proc/sys/net/ipv4/ip_forward";
 
 /** The subnet berth would like: 10.62.0.0/16 for the host's own instance, one derived from the tag for others. */
 function preferred(at: Instance): number {
@@ -34,10 +36,20 @@ export function chooseSubnet(first: number, routes: readonly Route[]): Subnet | 
   return undefined;
 }
 
+/** Where the choice of a subnet is recorded. */
+export const subnetFile = (at: Instance = instance): string => `${at.lib}/subnet`;
+
+/** What makeMissing() would look for, as data: the bridge, forwarding, and the NAT table. */
+export const networkChecks = (at: Instance = instance): readonly PlanRecord[] => [
+  ["sameFile", `/sys/class/net/${at.bridge}`, "+"],
+  ["sameText", FORWARDING, "1"],
+  ["nftTable", at.nftTable],
+];
+
 /** The bridge's subnet: from the host's settings, else what was chosen before, else chosen now and recorded. */
 export function subnetOf(config: HostConfig, at: Instance = instance): Subnet {
   if (config.network.subnet !== undefined) return parseSubnet(config.network.subnet);
-  const record = `${at.lib}/subnet`;
+  const record = subnetFile(at);
   const known = readIfExists(record)?.trim();
   if (known !== undefined) return parseSubnet(known);
   const chosen = chooseSubnet(
@@ -58,6 +70,10 @@ export function subnetOf(config: HostConfig, at: Instance = instance): Subnet {
 
 /** Locally administered, and lower than any guest's so that a joining link never changes the bridge's. */
 const macOfBridge = (bridge: string): string => hashMac(["02", "00"], bridge);
+
+/** Whether berth made it: one that the operator made has another MAC. */
+const isOurs = (bridge: string): boolean =>
+  readIfExists(`/sys/class/net/${bridge}/address`)?.trim() === macOfBridge(bridge);
 
 /** What `ip` and `nft` may take on a host under load. */
 const PATIENCE_MS = 60_000;
@@ -86,9 +102,7 @@ export const ensureBridge = async (subnet: Subnet, at: Instance = instance): Pro
 
 async function makeMissing(subnet: Subnet, at: Instance): Promise<void> {
   if (!existsSync(`/sys/class/net/${at.bridge}`)) await makeBridge(subnet, at);
-  if (readFileSync("/proc/sys/net/ipv4/ip_forward", "utf8").trim() !== "1") {
-    writeFileSync("/proc/sys/net/ipv4/ip_forward", "1");
-  }
+  if (readFileSync(FORWARDING, "utf8").trim() !== "1") writeFileSync(FORWARDING, "1");
   if (!tableExists(at.nftTable)) await loadTable(at.nftTable, at.bridge, subnet);
 }
 
@@ -133,6 +147,5 @@ export const hasUplink = (at: Instance = instance): boolean =>
 async function removeBoth(at: Instance): Promise<void> {
   if (tableExists(at.nftTable))
     await runProgram(["nft", "delete", "table", "inet", at.nftTable], { package: "nftables" });
-  if (existsSync(`/sys/class/net/${at.bridge}`))
-    await runProgram(["ip", "link", "del", at.bridge], { package: "iproute2" });
+  if (isOurs(at.bridge)) await runProgram(["ip", "link", "del", at.bridge], { package: "iproute2" });
 }

@@ -81,8 +81,12 @@ export function reachableServers(resolv: string): string[] {
     .slice(0, 3);
 }
 
+/** Where hostServers() looks. */
+export const serverFiles = ["/etc/resolv.conf", "/run/systemd/resolve/resolv.conf"] as const;
+
 /** The host's name servers; where a local stub answers (systemd-resolved), those behind it. */
 export function hostServers(): string[] {
-  const own = reachableServers(readIfExists("/etc/resolv.conf") ?? "");
-  return own.length > 0 ? own : reachableServers(readIfExists("/run/systemd/resolve/resolv.conf") ?? "");
+  const [own, behind] = serverFiles;
+  const servers = reachableServers(readIfExists(own) ?? "");
+  return servers.length > 0 ? servers : reachableServers(readIfExists(behind) ?? "");
 }

@@ -16,8 +16,17 @@ export type Usage = {
 
 export type CgroupDriver = {
   readonly version: "v2" | "v1" | "hybrid";
-  /** Makes the container's cgroups with limits and device rules, the guest's root owned by `baseUid`. Idempotent. */
+  /** Makes the container's cgroups, which are not there yet, with limits and device rules, the guest's root owned by `baseUid`. */
   readonly prepare: (name: string, limits: Limits, devices: readonly DeviceRule[], baseUid: number) => void;
+  /** The same as data: what is made and written, in its order. */
+  readonly freshRecords: (
+    name: string,
+    limits: Limits,
+    devices: readonly DeviceRule[],
+    baseUid: number,
+  ) => readonly PlanRecord[];
+  /** Cgroups of all containers, which must be there for that. */
+  readonly sharedDirs: readonly string[];
   /** Changes limits while it runs. */
   readonly update: (name: string, limits: Limits) => void;
   /** Removes the container's cgroups; nothing may run in them. Removing what is not there is fine. */
@@ -31,6 +40,8 @@ export type CgroupDriver = {
   /** The cgroup v2 directory that is the guest's own root; undefined where there is no v2. */
   readonly guestRoot: (name: string) => string | undefined;
   readonly usage: (name: string) => Usage;
+  /** Where the kernel tells isFrozen() and usage(), as data (kernel/plan.ts: live). */
+  readonly liveRecords: (name: string) => readonly PlanRecord[];
   readonly setFrozen: (name: string, frozen: boolean) => void;
   readonly isFrozen: (name: string) => boolean;
   /** Whether rules of devices hold for it now, as the kernel tells. */

@@ -1,5 +1,6 @@
 /** Small work on cgroup directories that both drivers share. */
 import {
+  chownSync,
   closeSync,
   existsSync,
   mkdirSync,
@@ -13,6 +14,7 @@ import { errnoOf } from "../base/errors.ts";
 import { makeDirs } from "../base/files.ts";
 import { instance } from "../base/paths.ts";
 import { tryLock } from "../kernel/flock.ts";
+import type { PlanRecord } from "../kernel/plan.ts";
 
 /** Where keepers live, beside the containers; no container can have this name. */
 export const KEEPERS = "_keepers";
@@ -33,9 +35,39 @@ const MOST_DESCENDANTS = 4096;
 const DEEPEST = 32;
 
 /** Bounds the tree that a guest may grow below `path` (v2). */
-export function boundTree(path: string): void {
-  writeCgroup(`${path}/cgroup.max.descendants`, String(MOST_DESCENDANTS));
-  writeCgroup(`${path}/cgroup.max.depth`, String(DEEPEST));
+export const boundTree = (path: string): readonly PlanRecord[] => [
+  writeRecord(`${path}/cgroup.max.descendants`, String(MOST_DESCENDANTS)),
+  writeRecord(`${path}/cgroup.max.depth`, String(DEEPEST)),
+];
+
+/** A write, as data; to a file that not every host has it is `optional`. */
+export const writeRecord = (file: string, value: string, optional = false): PlanRecord => [
+  "write",
+  file,
+  value,
+  optional ? "may" : "must",
+];
+
+/** A cgroup's directory that is not there yet, as data. */
+export const dirRecord = (path: string): PlanRecord => ["makeDir", path, "755", "new"];
+
+/** Carries out records of cgroups here, as the front does at a start that was prepared (native/prepared.c); what is there already is fine. */
+export function carryOut(records: readonly PlanRecord[]): void {
+  for (const [op, path, ...rest] of records) {
+    const [first, second] = rest.map(String);
+    if (op === "makeDir") makeCgroup(String(path));
+    else if (op === "chown") chownSync(String(path), Number(first), Number(second));
+    else if (op === "write") writeIfWanted(String(path), first ?? "", second === "may");
+    else throw new Error(`${op} is not for cgroups`);
+  }
+}
+
+function writeIfWanted(file: string, value: string, optional: boolean): void {
+  try {
+    writeCgroup(file, value);
+  } catch (error) {
+    if (!(optional && errnoOf(error) === "ENOENT")) throw error;
+  }
 }
 
 /** How long processes on their way out may keep a cgroup busy, and how often to look, in milliseconds. */

@@ -14,6 +14,8 @@ import type { CgroupLayout } from "./layout.ts";
 import { type CgroupWrite, keeperLimits, type Limits, v1Writes } from "./limits.ts";
 import {
   boundTree,
+  carryOut,
+  dirRecord,
   KEEPERS,
   killCgroup,
   makeCgroup,
@@ -24,6 +26,7 @@ import {
   removeEmptyTop,
   withTopLock,
   writeCgroup,
+  writeRecord,
 } from "./tree.ts";
 import { delegate } from "./v2.ts";
 
@@ -112,30 +115,46 @@ export function v1Driver(layout: CgroupLayout, parent: string): CgroupDriver {
     );
   };
 
+  const deviceWrites = (name: string, devices: readonly DeviceRule[]): readonly PlanRecord[] => {
+    const path = dir("devices", name);
+    if (path === undefined) return [];
+    return [
+      writeRecord(`${path}/devices.deny`, "a"),
+      ...v1DeviceLines(devices).map((line) => writeRecord(`${path}/devices.allow`, line)),
+    ];
+  };
+  const limitRecords = (name: string, limits: Limits): readonly PlanRecord[] =>
+    v1Writes(limits, limits.memory === undefined).flatMap(({ controller, file, value, optional }) => {
+      const path = dir(controller, name);
+      return path === undefined ? [] : [writeRecord(`${path}/${file}`, value, optional)];
+    });
+  const freshRecords: CgroupDriver["freshRecords"] = (name, limits, devices, baseUid) => {
+    const freezer = dir("freezer", name);
+    const guest = v2Dir(name);
+    return [
+      ...allDirs(name).map((path) => dirRecord(path)),
+      // A container that was left frozen would freeze whoever joins it.
+      ...(freezer === undefined ? [] : [writeRecord(`${freezer}/freezer.state`, "THAWED")]),
+      ...limitRecords(name, limits),
+      ...deviceWrites(name, devices),
+      ...(baseUid === 0 ? ownDirs(name, true).map((path) => dirRecord(path)) : []),
+      ...(guest === undefined
+        ? []
+        : [...boundTree(guest), dirRecord(`${guest}/guest`), ...delegate(`${guest}/guest`, baseUid)]),
+    ];
+  };
+
   return {
     version: layout.v2 === undefined ? "v1" : "hybrid",
     prepare: (name, limits, devices, baseUid) => {
-      const fresh = withTopLock(() => {
+      withTopLock(() => {
         prepareTop();
-        return allDirs(name).filter(makeCgroup);
+        allDirs(name).forEach(makeCgroup);
       });
-      const freezer = dir("freezer", name);
-      // A container that was left frozen would freeze whoever joins it.
-      if (freezer !== undefined) writeCgroup(`${freezer}/freezer.state`, "THAWED");
-      writeLimits(name, limits);
-      const devicesDir = dir("devices", name);
-      if (devicesDir !== undefined && fresh.includes(devicesDir)) {
-        writeCgroup(`${devicesDir}/devices.deny`, "a");
-        for (const line of v1DeviceLines(devices)) writeCgroup(`${devicesDir}/devices.allow`, line);
-      }
-      if (baseUid === 0) ownDirs(name, true).forEach(makeCgroup);
-      const guest = v2Dir(name);
-      if (guest !== undefined) {
-        boundTree(guest);
-        makeCgroup(`${guest}/guest`);
-        delegate(`${guest}/guest`, baseUid);
-      }
+      carryOut(freshRecords(name, limits, devices, baseUid));
     },
+    freshRecords,
+    sharedDirs: allDirs(KEEPERS),
     update: writeLimits,
     remove: (name) => {
       for (const path of allDirs(name)) removeCgroup(path);
@@ -161,6 +180,21 @@ export function v1Driver(layout: CgroupLayout, parent: string): CgroupDriver {
         pids: readNumber(`${dir("pids", name)}/pids.current`),
         oomKills: oomKills(dir("memory", name)),
       };
+    },
+    liveRecords: (name) => {
+      const live = (which: string, controller: string, file: string, key = ""): readonly PlanRecord[] => {
+        const path = dir(controller, name);
+        return path === undefined ? [] : [["live", which, `${path}/${file}`, key]];
+      };
+      return [
+        ...live("frozen", "freezer", "freezer.state", "THAWED"),
+        ...live("memory", "memory", "memory.usage_in_bytes"),
+        ...live("memsw", "memory", "memory.memsw.usage_in_bytes"),
+        ...live("cpu-ns", "cpuacct", "cpuacct.usage"),
+        ...live("pids", "pids", "pids.current"),
+        ...live("oom", "memory", "memory.oom_control", "oom_kill"),
+        ...live("oom-guest", "memory", "guest/memory.oom_control", "oom_kill"),
+      ];
     },
     setFrozen: (name, frozen) => {
       const path = dir("freezer", name);

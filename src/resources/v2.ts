@@ -1,13 +1,15 @@
 /** cgroup v2: one hierarchy; a container has a directory with its limits and below it, `guest`, the guest's own root. */
-import { chownSync, existsSync } from "node:fs";
-import { errnoOf } from "../base/errors.ts";
+import { existsSync } from "node:fs";
 import { devicePrograms } from "../kernel/bpf.ts";
+import type { PlanRecord } from "../kernel/plan.ts";
 import { deviceProgram } from "./devices.ts";
 import type { CgroupDriver } from "./driver.ts";
 import type { CgroupLayout } from "./layout.ts";
-import { type CgroupWrite, keeperLimits, type Limits, v2Writes } from "./limits.ts";
+import { type CgroupWrite, keeperLimits, v2Writes } from "./limits.ts";
 import {
   boundTree,
+  carryOut,
+  dirRecord,
   KEEPERS,
   killCgroup,
   makeCgroup,
@@ -18,6 +20,7 @@ import {
   removeEmptyTop,
   withTopLock,
   writeCgroup,
+  writeRecord,
 } from "./tree.ts";
 
 /** Controllers that guests get, where the host has them. */
@@ -27,9 +30,8 @@ const wanted = ["cpu", "memory", "pids", "io", "cpuset"];
 const delegated = ["", "/cgroup.procs", "/cgroup.subtree_control", "/cgroup.threads"];
 
 /** Gives the guest's root to the guest's root user. */
-export function delegate(guest: string, baseUid: number): void {
-  for (const file of delegated) chownSync(`${guest}${file}`, baseUid, baseUid);
-}
+export const delegate = (guest: string, baseUid: number): readonly PlanRecord[] =>
+  delegated.map((file) => ["chown", `${guest}${file}`, baseUid, baseUid]);
 
 /** Who makes and removes berth's own cgroup: systemd, where it is a slice. */
 export type TopCgroup = {
@@ -55,30 +57,31 @@ export function v2Driver(
     makeCgroup(`${top}/${KEEPERS}`);
     write(KEEPERS, v2Writes(keeperLimits));
   };
-  const write = (name: string, writes: readonly CgroupWrite[]): void => {
-    for (const { controller, file, value, optional } of writes) {
-      if (!layout.v2Controllers.has(controller)) continue;
-      try {
-        writeCgroup(`${dir(name)}/${file}`, value);
-      } catch (error) {
-        if (!(optional && errnoOf(error) === "ENOENT")) throw error;
-      }
-    }
-  };
+  const limitRecords = (name: string, writes: readonly CgroupWrite[]): readonly PlanRecord[] =>
+    writes
+      .filter(({ controller }) => layout.v2Controllers.has(controller))
+      .map(({ file, value, optional }) => writeRecord(`${dir(name)}/${file}`, value, optional));
+  const write = (name: string, writes: readonly CgroupWrite[]): void => carryOut(limitRecords(name, writes));
+  const freshRecords: CgroupDriver["freshRecords"] = (name, limits, _devices, baseUid) => [
+    dirRecord(dir(name)),
+    ...boundTree(dir(name)),
+    ...limitRecords(name, v2Writes(limits)),
+    writeRecord(`${dir(name)}/cgroup.subtree_control`, enable),
+    dirRecord(`${dir(name)}/guest`),
+    ...delegate(`${dir(name)}/guest`, baseUid),
+  ];
 
   return {
     version: "v2",
-    prepare: (name, limits: Limits, _devices, baseUid) => {
+    prepare: (name, limits, devices, baseUid) => {
       withTopLock(() => {
         prepareTop();
         makeCgroup(dir(name));
       });
-      boundTree(dir(name));
-      write(name, v2Writes(limits));
-      writeCgroup(`${dir(name)}/cgroup.subtree_control`, enable);
-      makeCgroup(`${dir(name)}/guest`);
-      delegate(`${dir(name)}/guest`, baseUid);
+      carryOut(freshRecords(name, limits, devices, baseUid));
     },
+    freshRecords,
+    sharedDirs: [`${top}/${KEEPERS}`],
     update: (name, limits) => write(name, v2Writes(limits)),
     remove: (name) => removeCgroup(dir(name)),
     removeShared: () => withTopLock(() => removeEmptyTop(top, own.remove)),
@@ -95,6 +98,14 @@ export function v2Driver(
         oomKills: readKeyed(`${dir(name)}/memory.events`, "oom_kill"),
       };
     },
+    liveRecords: (name) => [
+      ["live", "frozen", `${dir(name)}/cgroup.freeze`, "0"],
+      ["live", "memory", `${dir(name)}/memory.current`, ""],
+      ["live", "swap", `${dir(name)}/memory.swap.current`, ""],
+      ["live", "cpu-us", `${dir(name)}/cpu.stat`, "usage_usec"],
+      ["live", "pids", `${dir(name)}/pids.current`, ""],
+      ["live", "oom", `${dir(name)}/memory.events`, "oom_kill"],
+    ],
     setFrozen: (name, frozen) => writeCgroup(`${dir(name)}/cgroup.freeze`, frozen ? "1" : "0"),
     isFrozen: (name) => readCgroup(`${dir(name)}/cgroup.freeze`) === "1",
     hasDeviceRules: (name) => (devicePrograms(dir(name)) ?? 0) > 0,

@@ -4,10 +4,22 @@
 export const counter = `[Service]
 ExecStart=/usr/bin/perl -MIO::Socket::INET -e '$$s = IO::Socket::INET->new(Listen => 5, LocalPort => 7000, ReuseAddr => 1); while ($$c = $$s->accept) { $$c->autoflush(1); for ($$n = 0; print $$c "$$n\\\\n"; $$n++) { select undef, undef, undef, 0.05 } }'
 `;
+const PATIENCE_MS = 10_000;
+
+/** A service has started before it listens. */
+async function connect(options: Bun.TCPSocketConnectOptions<undefined>): Promise<Bun.Socket> {
+  for (const deadline = Date.now() + PATIENCE_MS; ; await Bun.sleep(20))
+    try {
+      return await Bun.connect(options);
+    } catch (error) {
+      if (Date.now() > deadline) throw error;
+    }
+}
+
 /** Reads the count and checks that nothing is missing or doubled. */
 export async function follow(address: string) {
   let [next, text, fault] = [0, "", ""];
-  const socket = await Bun.connect({
+  const socket = await connect({
     hostname: address,
     port: 7000,
     socket: {

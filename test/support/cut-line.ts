@@ -3,7 +3,7 @@
  *
  *   bun cut-line.ts TYPE before|after COMMAND...
  *
- * before: the message is not passed on. after: it is, and no answer comes back.
+ * before: the message is not passed on. after: it is, and no answer comes back. TYPE "nothing" passes all on.
  */
 
 import { writingTo } from "../../src/migrate/channel.ts";

@@ -8,6 +8,7 @@ const inNetns = resolve(import.meta.dir, "in-netns.sh");
 
 export type Host = {
   readonly world: World;
+  readonly netns: string;
   /** Words that run a program with this host's network. */
   readonly within: readonly string[];
   /** A program by which the other host reaches this one (--rsh). */
@@ -62,7 +63,7 @@ async function hostOn(lan: string, netns: string, side: string, templates: reado
   await ip("-n", netns, "link", "add", "up0", "type", "veth", "peer", "name", side, "netns", lan);
   await ip("-n", netns, "link", "set", "dev", "up0", "master", bridge, "up");
   await ip("-n", lan, "link", "set", "dev", side, "master", "lan", "up");
-  return { world, within, way: wayTo(world, within) };
+  return { world, netns, within, way: wayTo(world, within) };
 }
 
 /** How the other side is reached; its pid is noted in the world's `receiver`. */

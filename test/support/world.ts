@@ -231,7 +231,7 @@ export function leftovers(at: Instance): string[] {
       .map((file) => `file run/${file}`),
     ...listIfExists(`${at.run}/.lock`).map((file) => `lock ${file}`),
     ...listIfExists(at.log)
-      .filter((file) => file !== "events.jsonl" && file !== "failed-restore.log")
+      .filter((file) => file !== "events.jsonl" && !file.endsWith(".failed-restore.log"))
       .map((file) => `log ${file}`),
   ];
 }

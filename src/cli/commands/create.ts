@@ -6,6 +6,7 @@ import { mountWarnings } from "../../container/mounts.ts";
 import { hostConfig, loadConfig } from "../../container/store.ts";
 import { settingWarnings } from "../../container/warnings.ts";
 import { templateFor } from "../../storage/implied.ts";
+import { leaveCard } from "../card.ts";
 import { warnTo } from "../each.ts";
 import { defineCommand } from "../framework/command.ts";
 import { settingOptions, settingsFrom } from "../settings.ts";
@@ -62,6 +63,7 @@ export const command = defineCommand({
       ...limitWarnings(name, config, state.storage),
       ...mountWarnings({ name, config }, []),
     ].forEach(warnTo(context));
+    leaveCard(name);
     const pid = context.options.start === true ? await startMade(name, "created", context) : undefined;
     const address = state.address?.split("/")[0];
     context.out.result(

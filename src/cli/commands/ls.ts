@@ -1,9 +1,11 @@
 import { formatDuration, formatSize } from "../../base/units.ts";
 import { resolveName } from "../../container/name.ts";
 import { type BrokenView, type View, viewAll } from "../../container/view.ts";
+import { leaveCards } from "../card.ts";
 import { defineCommand } from "../framework/command.ts";
 import { errorData } from "../framework/report.ts";
 import { type Column, renderTable } from "../framework/table.ts";
+import { diskCell, memoryCell } from "../ls-cells.ts";
 import { stateWord, viewData } from "../view-data.ts";
 
 type Row = View | BrokenView;
@@ -18,17 +20,13 @@ const stateOf = (row: Row): string => {
 const of = (row: Row, cell: (view: View) => string | number | undefined): string | number | undefined =>
   "broken" in row ? undefined : cell(row);
 
-const memoryCell = ({ usage, config }: View): string | undefined => {
-  if (usage?.memory === undefined)
-    return config.memory === undefined ? undefined : `-/${formatSize(config.memory)}`;
-  return `${formatSize(usage.memory)}${config.memory === undefined ? "" : `/${formatSize(config.memory)}`}`;
-};
+const size = (bytes: number | undefined): string | undefined =>
+  bytes === undefined ? undefined : formatSize(bytes);
 
 /** Marked when it is above a soft limit. */
-const diskCell = ({ disk, config, state }: View): string | undefined => {
-  const limit = state.storage === "plain" || config.disk === undefined ? "" : `/${formatSize(config.disk)}`;
-  if (disk === undefined) return limit === "" ? undefined : `-${limit}`;
-  return `${formatSize(disk.used)}${limit}${disk.over === null ? "" : "!"}`;
+const markedDiskCell = (view: View): string | undefined => {
+  const cell = diskCell(size(view.disk?.used), view);
+  return view.disk?.over ? `${cell}!` : cell;
 };
 
 const columns: readonly Column<Row>[] = [
@@ -47,11 +45,15 @@ const columns: readonly Column<Row>[] = [
   },
   { title: "address", cell: (row) => of(row, ({ state }) => state.address?.split("/")[0]) },
   { title: "template", cell: (row) => of(row, ({ config }) => config.template) },
-  { title: "memory", align: "right", cell: (row) => of(row, memoryCell) },
+  {
+    title: "memory",
+    align: "right",
+    cell: (row) => of(row, (view) => memoryCell(size(view.usage?.memory), view)),
+  },
   {
     title: "disk",
     align: "right",
-    cell: (row) => of(row, diskCell),
+    cell: (row) => of(row, markedDiskCell),
     colour: (row) => ("broken" in row || !row.disk?.over ? undefined : "yellow"),
   },
   { title: "pids", align: "right", cell: (row) => of(row, ({ usage }) => usage?.pids) },
@@ -101,5 +103,6 @@ export const command = defineCommand({
         : columns.slice(0, -1);
       return renderTable(shown, rows);
     });
+    if (named.length === 0) leaveCards(all.flatMap((row) => ("broken" in row ? [] : [row])));
   },
 });

@@ -1,0 +1,186 @@
+/* front_start.c - `berth start NAME` without berth-cli: carries out what src/container/prepared.ts left for it, where
+ * everything that it was made from is as it was. Whatever is odd, and whatever fails before the guest runs, is left to
+ * berth-cli: it removes what was made here, begins anew, and has the words. */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "front.h"
+#include "prepared.h"
+#include "util.h"
+
+enum { STATE_MAX = 65536, STATUS_MAX = 1024, LOCK_FD = 3 };
+
+static bool is_same(const struct stat *a, const struct stat *b)
+{
+	return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
+}
+
+/* As src/kernel/lock-file.ts has it, without waiting and without making the file. */
+static int take_lock(const char *path, const char *name)
+{
+	struct stat held, there;
+	cleanup_fd int fd = open(path, O_RDWR | O_APPEND | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0 || fstat(fd, &held) < 0 || stat(path, &there) < 0 || !is_same(&held, &there) ||
+	    ftruncate(fd, 0) < 0 || dprintf(fd, "process %d (start %s)\n", (int)getpid(), name) < 0)
+		return -1;
+	return take_fd(&fd);
+}
+
+/* While it is held nobody makes or removes what all containers share; several of us may look. */
+static int hold_shared(const char *dir)
+{
+	cleanup_fd int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) == 0 ? take_fd(&fd) : -1;
+}
+
+static bool is_prepared_by(const struct plan *p, const char *name, const char *cli)
+{
+	const struct plan_record *r = plan_find(p, OP_PREPARED);
+	struct stat ours, theirs;
+	return r && strcmp(r->args[0].data, name) == 0 && stat(cli, &ours) == 0 && stat(r->args[1].data, &theirs) == 0 &&
+	       is_same(&ours, &theirs);
+}
+
+/* Looks, and makes all but the guest, while nobody else does. */
+static bool make_ready(const struct front_paths *paths, const struct plan *p)
+{
+	char locks[PATH_MAX];
+	if (!front_join(locks, paths->run, ".lock"))
+		return false;
+	cleanup_fd int network = hold_shared(locks);
+	cleanup_fd int cgroups = hold_shared(paths->run);
+	return network >= 0 && cgroups >= 0 && prepared_holds(p) && prepared_make(p);
+}
+
+static int in_memory(const struct plan_arg *bytes)
+{
+	cleanup_fd int fd = memfd_create("plan", MFD_CLOEXEC);
+	return fd >= 0 && write_all(fd, bytes->data, bytes->len) == 0 && lseek(fd, 0, SEEK_SET) == 0 ? take_fd(&fd) : -1;
+}
+
+/* The environment that berth-launch gets: what the keeper will start berth with when the guest reboots. */
+static void pick_environment(char *envp[3])
+{
+	static char no_path[] = "PATH=";
+	envp[0] = no_path;
+	envp[1] = envp[2] = NULL;
+	for (char **e = environ; *e; e++) {
+		if (strncmp(*e, "PATH=", 5) == 0)
+			envp[0] = *e;
+		if (strncmp(*e, "BERTH_ROOT=", 11) == 0)
+			envp[1] = *e;
+	}
+}
+
+/* A Ctrl-C is for us alone: it gets a session of its own. */
+static pid_t spawn(const char *program, int plan, int status, int lock)
+{
+	static char verb[] = "start";
+	char *argv[] = {(char *)(uintptr_t)program, verb, NULL}, *envp[3];
+	posix_spawn_file_actions_t files;
+	posix_spawnattr_t how;
+	pid_t pid = -1;
+	pick_environment(envp);
+	if (posix_spawn_file_actions_init(&files) != 0)
+		return -1;
+	if (posix_spawnattr_init(&how) != 0) {
+		posix_spawn_file_actions_destroy(&files);
+		return -1;
+	}
+	if (posix_spawnattr_setflags(&how, POSIX_SPAWN_SETSID) != 0 || posix_spawn_file_actions_adddup2(&files, plan, 0) != 0 ||
+	    posix_spawn_file_actions_adddup2(&files, status, 1) != 0 || posix_spawn_file_actions_adddup2(&files, lock, LOCK_FD) != 0 ||
+	    posix_spawn(&pid, program, &files, &how, argv, envp) != 0)
+		pid = -1;
+	posix_spawnattr_destroy(&how);
+	posix_spawn_file_actions_destroy(&files);
+	return pid;
+}
+
+/* Whether the guest runs; where it does not, nothing is left of berth-launch. */
+static bool is_running(int status, pid_t pid)
+{
+	char line[STATUS_MAX];
+	size_t used = 0;
+	while (used < sizeof line && !memchr(line, '\n', used)) {
+		ssize_t n = read(status, line + used, sizeof line - used);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			break;
+		used += (size_t)n;
+	}
+	if (used > 3 && memcmp(line, "ok ", 3) == 0)
+		return true;
+	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+		;
+	return false;
+}
+
+static bool launch(const char *program, const struct plan_arg *bytes, int lock)
+{
+	int status[2];
+	cleanup_fd int plan = in_memory(bytes);
+	if (plan < 0 || pipe2(status, O_CLOEXEC) < 0)
+		return false;
+	pid_t pid = spawn(program, plan, status[1], lock);
+	close(status[1]);
+	bool runs = pid > 0 && is_running(status[0], pid);
+	close(status[0]);
+	return runs;
+}
+
+/* The guest runs whether or not this can be noted. */
+static int note_state(int home, const char *name, const struct plan_record *state)
+{
+	const char *after = state->args[1].data;
+	if (strcmp(state->args[0].data, after) != 0 && replace_file_at(home, "state.json", after, 0600) < 0) {
+		fprintf(stderr, "berth: container %s runs, but its state.json cannot be written: %s\n  once it can be: berth restart %s\n",
+			name, strerror(errno), name);
+		return EXIT_FAILURE;
+	}
+	(void)printf("%s: started\n", name);
+	return EXIT_SUCCESS;
+}
+
+/* Under the lock. */
+static int start_as_prepared(const struct front_paths *paths, const char *name, const char *cli, int lock)
+{
+	__attribute__((cleanup(plan_free))) struct plan p = {0};
+	static char file[PATH_MAX], state[STATE_MAX];
+	const struct plan_record *bytes = NULL;
+	cleanup_fd int home = open(paths->home, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (home < 0 || !front_join(file, paths->home, "start.prepared") || !prepared_read(file, &p) || !is_prepared_by(&p, name, cli) ||
+	    read_file_at(home, "state.json", state, sizeof state) <= 0)
+		return -1;
+	const struct plan_record *which = prepared_state(&p, state, &bytes);
+	if (!which || !make_ready(paths, &p) || !launch(plan_find(&p, OP_PREPARED)->args[2].data, &bytes->args[0], lock))
+		return -1;
+	return note_state(home, name, which);
+}
+
+int front_start(const char *name, const char *cli)
+{
+	static struct front_paths paths;
+	char locks[PATH_MAX], lock_file[PATH_MAX];
+	if (!front_is_name(name) || !front_may() || !front_paths(&paths, name) || !front_join(locks, paths.run, ".lock") ||
+	    !front_join(lock_file, locks, name))
+		return -1;
+	cleanup_fd int lock = take_lock(lock_file, name);
+	if (lock < 0)
+		return -1;
+	/* Modes are those of the plan. */
+	mode_t mask = umask(0);
+	int result = start_as_prepared(&paths, name, cli, lock);
+	(void)umask(mask);
+	return result;
+}
