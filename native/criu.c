@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -64,10 +65,24 @@ int criu_spawn(struct criu *c, char *const argv[], int cgroup, int console)
 	return c->pid < 0 ? fail("criu", "clone3") : 0;
 }
 
+/* Killed, it leaves children that hold the socket: its own end counts too, once all that it said has been heard. */
+static int await_word(const struct criu *c)
+{
+	struct pollfd fds[] = {{.fd = c->sock, .events = POLLIN}, {.fd = c->pidfd, .events = POLLIN}};
+	while (poll(fds, 2, -1) < 0)
+		if (errno != EINTR)
+			return fail("criu", "poll");
+	if (fds[0].revents != 0)
+		return 0;
+	return poll(fds, 1, 0) == 1 ? 0 : fail_with(0, "criu", "it ended without a word");
+}
+
 static int hear(struct criu *c, struct criu_message *out)
 {
 	static uint8_t buf[MESSAGE_MAX];
 	ssize_t n;
+	if (await_word(c) < 0)
+		return -1;
 	do
 		n = recv(c->sock, buf, sizeof buf, 0);
 	while (n < 0 && errno == EINTR);

@@ -107,7 +107,7 @@ async function populate(bench: Bench, side: Side, growth: Growth): Promise<void>
       for (let round = 0; round < 3; round += 1) samples.add(`${side.as.list} ${label}`, side.list());
     }
   } finally {
-    names.forEach((name) => removeIfThere(side, name, say));
+    for (const name of names) removeIfThere(side, name, say);
   }
 }
 

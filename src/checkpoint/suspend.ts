@@ -2,7 +2,6 @@
 import {
   closeSync,
   fsyncSync,
-  mkdirSync,
   openSync,
   readdirSync,
   readFileSync,
@@ -32,8 +31,9 @@ import { refuseUncheckable } from "./checkable.ts";
 import { askCriu, criuWords } from "./criu.ts";
 import { fixExecutables } from "./images.ts";
 import { complaintOf, keepLog, passing } from "./log.ts";
+import { makeImages } from "./place.ts";
 import { type Criu, needCriu } from "./program.ts";
-import { type CheckpointRecord, imagesIn, imagesLink, readable, saveRecordIn } from "./record.ts";
+import { type CheckpointRecord, imagesIn, imagesLink, passName, readable, saveRecordIn } from "./record.ts";
 import { dumpRequest } from "./request.ts";
 import { endSessions, type Sessions } from "./sessions.ts";
 
@@ -94,6 +94,8 @@ export async function mustBeWritable(container: LockedContainer, sessions: Sessi
 }
 
 export type Writing = {
+  /** How many passes over its memory were made (passes.ts), so that only what was written to since is left. */
+  readonly passes?: number;
   /** Whether the images are to outlast a power cut. */
   readonly lasting: boolean;
   /** Whether the caller releases what it ran in, once there is time for it. */
@@ -166,13 +168,29 @@ async function dump(
 ): Promise<SuspendResult> {
   for (let tries = 1; ; tries++) {
     try {
-      return await dumpOnce(container, status, criu, writing, place);
+      // One that failed has begun to count anew what is written to: the next builds on no pass.
+      return await dumpOnce(
+        container,
+        status,
+        criu,
+        tries === 1 ? writing : { ...writing, passes: 0 },
+        place,
+      );
     } catch (error) {
-      if (tries === TRIES || !(error instanceof Error) || !passing.test(error.message)) throw error;
+      const onPasses = tries === 1 && (writing.passes ?? 0) > 0;
+      // One that has ended waits in the images that there are.
+      if (tries === TRIES || !mayPass(error, onPasses) || statusOf(container.name).state === "stopped")
+        throw error;
       await Bun.sleep(BETWEEN_MS);
     }
   }
 }
+
+/** Whether trying anew may help: what was in the way is over a moment later, or it may be the passes that CRIU built upon. */
+const mayPass = (error: unknown, onPasses: boolean): boolean =>
+  error instanceof Error &&
+  (passing.test(error.message) ||
+    (onPasses && error instanceof BerthError && error.code === "checkpoint.failed"));
 
 /** Where it is written, how that goes again, and whether the guest goes on. */
 type Place = {
@@ -185,15 +203,13 @@ async function dumpOnce(
   container: LockedContainer,
   status: InitRecord,
   criu: Criu,
-  { lasting, begun, locked, held }: Writing,
+  { lasting, begun, locked, held, passes = 0 }: Writing,
   { checkpoint, discard, leaveRunning }: Place,
 ): Promise<SuspendResult> {
   const { name, state, lock } = container;
   const images = imagesIn(checkpoint);
   const { dumpLog } = containerPaths(name);
-  rmSync(checkpoint, { recursive: true, force: true });
-  mkdirSync(checkpoint, { mode: 0o700 });
-  mkdirSync(images, { mode: 0o755 });
+  if (passes === 0) makeImages(checkpoint);
   const console = consoleOf(status);
   let frozenAt = 0;
   let tree: Promise<readonly CgroupNode[]> = Promise.resolve([]);
@@ -204,6 +220,7 @@ async function dumpOnce(
     console,
     logLevel: logLevel(),
     leaveRunning,
+    parent: passes === 0 ? undefined : passName(passes),
   });
   const notify = async (point: string): Promise<void> => {
     trace(`criu: ${point}`);
@@ -228,6 +245,7 @@ async function dumpOnce(
       console,
       processes,
       cgroups: await tree,
+      ...(passes === 0 ? {} : { passes }),
     };
     saveRecordIn(checkpoint, record, lasting);
     const bytes = lasting ? makeLasting(checkpoint) : sizeOf(images);

@@ -16,7 +16,7 @@ import { mustFit } from "../container/restore-fill.ts";
 import { startContainer } from "../container/start.ts";
 import { saveState } from "../container/store.ts";
 import { setUserLimits } from "../container/user-limits.ts";
-import { deliverPackets } from "../network/packets.ts";
+import { deliverPackets, type Packet } from "../network/packets.ts";
 import { hostLink } from "../network/records.ts";
 import { cgroups } from "../resources/cgroup.ts";
 import { storageDriver } from "../storage/drivers.ts";
@@ -197,7 +197,7 @@ async function take(
         await coming.expect(request.console);
         break;
       case "images":
-        await coming.takeImages(line.bulk());
+        await coming.takeImages(line.bulk(), request.pass);
         break;
       case "processes":
         await coming.complete(request, line.bulk());
@@ -269,8 +269,14 @@ async function waitForWord(
     word = await line.next();
     trace(`asked: ${word?.type}`);
   }
+  let packets: readonly Packet[] = [];
+  if (word?.type === "packets") {
+    packets = await takePackets(line.bulk());
+    await line.done();
+    word = await line.next();
+    trace(`asked: ${word?.type}`);
+  }
   if (word?.type === "commit") {
-    const packets = await takePackets(line.bulk());
     await lasting;
     if (offer.live) await coming.lookAgain(giveUp);
     noteArrival(offer.id, name);

@@ -33,26 +33,46 @@ const isSettled = ({ ctimeNs }: BigIntStats): boolean =>
 
 const versionOf = ({ ino, ctimeNs, size }: BigIntStats): string => `${ino} ${ctimeNs} ${size}`;
 
-/** A stream of the images in `dir`. */
-export function streamImages(line: SourceLine, dir: string, { signal }: Progress): ImageStream {
+/** What restoring needs of a pass over the memory. */
+const isOfPass = (name: string): boolean => /^(?:pages|pagemap)-/.test(name);
+
+/** A stream of the images in `dir`, which are those of a `pass` over the memory, or the last ones. */
+export function streamImages(
+  line: SourceLine,
+  dir: string,
+  { signal, emit }: Progress,
+  pass?: number,
+): ImageStream {
   const sent = new Map<string, string>();
   let writing = false;
+  let done = 0;
   let running: Promise<void> = Promise.resolve();
   const isDue = (name: string, stat: BigIntStats): boolean =>
     sent.get(name) !== versionOf(stat) &&
-    (writing ? isBig(name) && isSettled(stat) : stat.size > SMALL && isImage(name));
+    (writing
+      ? isBig(name) && isSettled(stat)
+      : pass === undefined
+        ? stat.size > SMALL && isImage(name)
+        : isOfPass(name));
 
-  const pass = async (): Promise<void> =>
-    void (await line.askWithBulk({ type: "images" }, async (write) => {
+  const send = async (): Promise<void> =>
+    void (await line.askWithBulk({ type: "images", pass }, async (write) => {
       await writeTree(dir, write, {
         prefix: "./",
         owner: (id) => id,
         xattr: () => undefined,
+        // Passes go by themselves, and the other side ties them together.
+        leaveOut: ({ depth, stat }) => depth > 0 && !stat.isFile(),
         passOver: ({ relative, depth, stat }) => {
           const name = relative.toString();
           if (depth === 0 || !isDue(name, stat)) return true;
           sent.set(name, versionOf(stat));
           return false;
+        },
+        onBytes: (bytes) => {
+          done += bytes;
+          if (pass !== undefined)
+            emit({ type: "advance", label: "sending memory", done, total: undefined, unit: "bytes" });
         },
         live: writing,
         signal,
@@ -62,7 +82,7 @@ export function streamImages(line: SourceLine, dir: string, { signal }: Progress
 
   const stream = async (): Promise<void> => {
     while (writing)
-      if (bigIn(dir).some(([name, stat]) => isDue(name, stat))) await pass();
+      if (bigIn(dir).some(([name, stat]) => isDue(name, stat))) await send();
       else await Bun.sleep(LOOK_MS);
   };
 
@@ -76,7 +96,7 @@ export function streamImages(line: SourceLine, dir: string, { signal }: Progress
     finish: async () => {
       writing = false;
       await running;
-      if (filesIn(dir, isImage).some(([name, stat]) => isDue(name, stat))) await pass();
+      if (filesIn(dir, isImage).some(([name, stat]) => isDue(name, stat))) await send();
     },
     small: async (write) => {
       for (const [name, stat] of filesIn(dir, isImage))
@@ -94,7 +114,8 @@ export function streamImages(line: SourceLine, dir: string, { signal }: Progress
 const filesIn = (dir: string, wanted: (name: string) => boolean): [string, BigIntStats][] =>
   readdirSync(dir)
     .filter(wanted)
-    .map((name) => [name, lstatSync(`${dir}/${name}`, { bigint: true })]);
+    .map((name): [string, BigIntStats] => [name, lstatSync(`${dir}/${name}`, { bigint: true })])
+    .filter(([, stat]) => stat.isFile());
 
 /** None when the directory is gone: CRIU has failed. */
 function bigIn(dir: string): [string, BigIntStats][] {

@@ -1,11 +1,12 @@
 /** Taking a guest's processes from another host, and bringing them back here where nobody hears them yet. */
-import { readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { BerthError } from "../base/errors.ts";
 import { writeAtomic } from "../base/files.ts";
 import { type Expected, expectImages } from "../checkpoint/bring-back.ts";
 import { shiftTree } from "../checkpoint/cgroup-tree.ts";
 import { checkHealth } from "../checkpoint/health.ts";
 import { moveIds } from "../checkpoint/images.ts";
+import { linkPasses, placeForPass } from "../checkpoint/passes.ts";
 import { firstImage, firstWaits, newImages, renameCgroups } from "../checkpoint/place.ts";
 import { type CheckpointRecord, imagesDir, readable, saveRecord } from "../checkpoint/record.ts";
 import type { LockedContainer } from "../container/container.ts";
@@ -19,8 +20,8 @@ import { receiveFiles } from "./tree-receive.ts";
 export type Coming = AsyncDisposable & {
   /** Has all ready that does not need their images. */
   readonly expect: (console: string) => Promise<void>;
-  /** Large images, also while CRIU still writes others. */
-  readonly takeImages: (chunks: AsyncIterable<Uint8Array>) => Promise<void>;
+  /** Large images, also while CRIU still writes others; those of a `pass` over the memory, before anything else. */
+  readonly takeImages: (chunks: AsyncIterable<Uint8Array>, pass: number | undefined) => Promise<void>;
   /** The small ones, and what lies beside them: they get this host's ids. */
   readonly complete: (beside: Beside, chunks: AsyncIterable<Uint8Array>) => Promise<void>;
   /** Brings them back unheard. When that fails `giveUp` says so before anything else is done. */
@@ -45,10 +46,13 @@ export function comingTo(container: LockedContainer, { manifest }: Offer): Comin
   return {
     expect: async (console) => {
       mustHaveAddress(state.address, manifest.address);
-      newImages(name);
+      placeForImages(name);
       expected = await expectImages(container, { console });
     },
-    takeImages: async (chunks) => await receiveFiles(chunks, imagesDir(name)),
+    takeImages: async (chunks, pass) => {
+      const images = placeForImages(name);
+      await receiveFiles(chunks, pass === undefined ? images : placeForPass(images, pass));
+    },
     complete: async ({ record, cgroup }, chunks) => {
       for await (const file of unpackFiles(chunks))
         writeAtomic(
@@ -56,6 +60,7 @@ export function comingTo(container: LockedContainer, { manifest }: Offer): Comin
           file.content,
           readable,
         );
+      linkPasses(imagesDir(name), record.passes ?? 0);
       takeOver(container, { record, cgroup, baseUid: manifest.baseUid }, false);
     },
     revive: async (giveUp) => {
@@ -86,6 +91,10 @@ export async function takePackets(chunks: AsyncIterable<Uint8Array>): Promise<re
     if (packets.length < KEPT_PACKETS) packets.push(content);
   return packets;
 }
+
+/** What passes over the memory have brought stays. */
+const placeForImages = (name: string): string =>
+  existsSync(imagesDir(name)) ? imagesDir(name) : newImages(name);
 
 function mustHaveAddress(here: string | null, there: string | null): void {
   if (here?.split("/")[0] === there?.split("/")[0]) return;

@@ -9,8 +9,11 @@ import type { Kept } from "../network/packets.ts";
 import { nothingWritten } from "../storage/archive/backup-writer.ts";
 import { storageDriver } from "../storage/drivers.ts";
 import { streamImages } from "./images-send.ts";
+import { sendMemory } from "./memory-passes.ts";
+import { LIKELY_RATE } from "./pass-rule.ts";
 import { patienceOf } from "./patience.ts";
 import { type Move, sendLayers, sendUserLimits } from "./send.ts";
+import type { SourceLine } from "./source-line.ts";
 import { nothingSent, type SentTree, sendPass } from "./tree-send.ts";
 
 /** Its files while it runs; then it stands still until its like runs there, and ends here. What comes for it meanwhile is `kept`. Gives when that began (performance.now()). */
@@ -33,11 +36,16 @@ export async function moveLive(move: Move, kept: Kept): Promise<number> {
       live,
     ));
   };
-  await stages.run("sending its files", async () => {
-    await sendLayers(move, written);
-    await pass(true);
+  const rate = await rateOf(line, async () => {
+    await stages.run("sending its files", async () => {
+      await sendLayers(move, written);
+      await pass(true);
+    });
   });
-  await stages.run("sending what changed meanwhile", async () => await pass(true));
+  const catchUp = async (): Promise<void> =>
+    await stages.run("sending what changed meanwhile", async () => await pass(true));
+  await catchUp();
+  const passes = await sendMemory(move, rate, catchUp);
   await line.ask({ type: "expect", console: consoleOf(mustRun(container.name)) });
   progress.signal.throwIfAborted();
   if (request.endSessions) await endSessions(container.name);
@@ -45,6 +53,7 @@ export async function moveLive(move: Move, kept: Kept): Promise<number> {
   const images = streamImages(line, imagesDir(container.name), patient);
   const writing: Writing = {
     lasting: false,
+    passes,
     keepsRuntime: true,
     begun: () => {
       line.limit(undefined);
@@ -87,4 +96,15 @@ export async function moveLive(move: Move, kept: Kept): Promise<number> {
     await images.stop();
   }
   return since;
+}
+
+/** Less than so many bytes tell nothing of how fast the line is. */
+const TELLING = 4 << 20;
+
+/** What the line takes while that is sent, in bytes a millisecond. */
+async function rateOf(line: SourceLine, sending: () => Promise<void>): Promise<number> {
+  const [before, begun] = [line.sent(), performance.now()];
+  await sending();
+  const sent = line.sent() - before;
+  return sent < TELLING ? LIKELY_RATE : sent / (performance.now() - begun);
 }

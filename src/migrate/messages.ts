@@ -3,6 +3,7 @@ import * as v from "valibot";
 import { cgroupValues } from "../checkpoint/cgroup-tree.ts";
 import { driverNames } from "../config/storage-drivers.ts";
 import { manifestSchema } from "../storage/archive/backup-manifest.ts";
+import { MOST_PASSES } from "./pass-rule.ts";
 
 /** Changes when one side could misunderstand the other. */
 export const PROTOCOL = 4;
@@ -10,6 +11,7 @@ export const PROTOCOL = 4;
 const text = (most: number) => v.pipe(v.string(), v.maxLength(most));
 const count = v.pipe(v.number(), v.integer(), v.minValue(0));
 const id = v.pipe(v.string(), v.uuid());
+const passes = v.pipe(count, v.maxValue(MOST_PASSES));
 /** Bytes of a path, in base64. */
 const path = text(8192);
 
@@ -107,6 +109,7 @@ export const recordSchema = v.object({
   processes: count,
   cgroups: v.pipe(v.array(cgroupSchema), v.maxLength(16384), v.readonly()),
   disconnected: v.optional(v.boolean()),
+  passes: v.optional(passes),
 });
 
 const requestSchemas = [
@@ -129,15 +132,17 @@ const requestSchemas = [
   v.object({ type: v.literal("quotas"), quotas: v.pipe(v.array(quotaSchema), v.maxLength(4096)) }),
   /** Its processes are about to stand still: have all ready to bring them back. */
   v.object({ type: v.literal("expect"), console: consoleSchema }),
-  /** Large images of CRIU follow, as an archive: those that were not sent yet or are other ones now. */
-  v.object({ type: v.literal("images") }),
+  /** Large images of CRIU follow, as an archive: those that were not sent yet or are other ones now. `pass`: all of that one over the memory. */
+  v.object({ type: v.literal("images"), pass: v.optional(v.pipe(passes, v.minValue(1))) }),
   /** The small images follow, as a bundle: then all are there. This is what lies beside them. */
   v.object({ type: v.literal("processes"), record: recordSchema, cgroup: cgroupPath }),
   /** All is there: make it last and wait for a word. */
   v.object({ type: v.literal("prepare") }),
   /** Bring its processes back; nobody is to hear them yet. */
   v.object({ type: v.literal("revive") }),
-  /** It is yours; what has come for it meanwhile follows, as a bundle. */
+  /** It has ended here; what came for it while it stood still follows, as a bundle. */
+  v.object({ type: v.literal("packets") }),
+  /** It is yours. */
   v.object({ type: v.literal("commit") }),
   /** It stays with us. */
   v.object({ type: v.literal("abort") }),

@@ -42,6 +42,8 @@ export type MigrateRequest = {
   readonly bwlimit: number | undefined;
   /** Seconds that one which goes on there may stand still; past that it stays here. */
   readonly timeout: number | undefined;
+  /** Seconds that may be needed to send its last memory, while it stands still; undefined: no passes over it are made before. */
+  readonly maxDowntime: number | undefined;
   /** Whether it is only looked at what stands in the way. */
   readonly dryRun: boolean;
 };
@@ -174,9 +176,11 @@ async function switchOver(move: Move, ran: boolean, kept: Kept): Promise<void> {
   const { container, line } = move;
   declareIntent(container.name, departure(move, "committing"));
   try {
-    await line.askWithBulk({ type: "commit" }, async (write) => {
-      for (const packet of kept.take()) await write(packFile({ name: "packet", content: packet }));
-    });
+    if (move.offer.live)
+      await line.askWithBulk({ type: "packets" }, async (write) => {
+        for (const packet of kept.take()) await write(packFile({ name: "packet", content: packet }));
+      });
+    await line.ask({ type: "commit" });
   } catch (error) {
     // A destination that said no has not switched: then it shall not any more.
     const intent = departure(move, line.isCut() ? "committing" : "moving");
