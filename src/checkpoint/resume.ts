@@ -8,10 +8,10 @@ import { trace } from "../base/trace.ts";
 import { confineByApparmor } from "../container/apparmor.ts";
 import type { LockedContainer } from "../container/container.ts";
 import { appendEvent } from "../container/events.ts";
+import { goOn } from "../container/go-on.ts";
 import { clearIntent, declareIntent } from "../container/intent.ts";
 import { refuseMounted } from "../container/mounted.ts";
 import { noMounts } from "../container/mounts.ts";
-import { connectGuest } from "../container/network.ts";
 import { launchKeeper, limitsOf, plans, releaseRuntime, scratchDir } from "../container/start.ts";
 import { hostConfig, saveState } from "../container/store.ts";
 import { discardCheckpoint, forgetRun } from "../container/suspended.ts";
@@ -58,7 +58,7 @@ export async function resumeContainer(container: LockedContainer, progress: Prog
     isUnsettled = true;
     saveState(name, { ...state, suspended: false, shouldRun: true });
     discardCheckpoint(name);
-    await connectGuest(name);
+    await goOn(name);
     isUnsettled = false;
     appendEvent("resume", name, { pid: result.pid });
     return result;
@@ -81,7 +81,7 @@ export const hinting = (error: unknown, hint: string): unknown =>
 
 /**
  * Brings a guest back from its images and looks for `watch` milliseconds at its health; when this fails the images are as
- * they were. Its link is down: nobody hears it until `connectGuest`. The caller has declared an intent.
+ * they were. Its link is down: nobody hears it until `goOn`. The caller has declared an intent.
  */
 export async function bringBack(container: LockedContainer, watch = WATCH_MS): Promise<ResumeResult> {
   const { name, config } = container;

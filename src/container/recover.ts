@@ -9,11 +9,11 @@ import type { Layer, VolumeLimits } from "../storage/driver.ts";
 import { storageDriver } from "../storage/drivers.ts";
 import { hasArrived } from "./arrivals.ts";
 import { settleMove, settleReplace, undoFreeze } from "./exchange.ts";
+import { goOn } from "./go-on.ts";
 import { releaseIds } from "./ids.ts";
 import { clearIntent, declareIntent, hasIntent, type IntentOf, type Owner, readIntent } from "./intent.ts";
 import { holdsLayers, sweepLayers } from "./layers.ts";
 import { type ContainerLock, dropLockFile, tryTakeLock } from "./lock.ts";
-import { connectGuest } from "./network.ts";
 import { removeShared } from "./shared.ts";
 import { statusOf } from "./status.ts";
 import { loadState, saveState } from "./store.ts";
@@ -133,7 +133,7 @@ async function settleArrival(name: string, intent: IntentOf<"arrive">): Promise<
 /** It is this host's from now on; one that runs already has waited for that to be heard. */
 export async function finishArrival(name: string, { live, shouldRun }: IntentOf<"arrive">): Promise<void> {
   if (live) {
-    await connectGuest(name);
+    await goOn(name);
     discardCheckpoint(name);
   }
   saveState(name, { ...loadState(name), shouldRun });
