@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -64,10 +65,24 @@ int criu_spawn(struct criu *c, char *const argv[], int cgroup, int console)
 	return c->pid < 0 ? fail("criu", "clone3") : 0;
 }
 
+/* Killed, it leaves children that hold the socket: its own end counts too, once all that it said has been heard. */
+static int await_word(const struct criu *c)
+{
+	struct pollfd fds[] = {{.fd = c->sock, .events = POLLIN}, {.fd = c->pidfd, .events = POLLIN}};
+	while (poll(fds, 2, -1) < 0)
+		if (errno != EINTR)
+			return fail("criu", "poll");
+	if (fds[0].revents != 0)
+		return 0;
+	return poll(fds, 1, 0) == 1 ? 0 : fail_with(0, "criu", "it ended without a word");
+}
+
 static int hear(struct criu *c, struct criu_message *out)
 {
 	static uint8_t buf[MESSAGE_MAX];
 	ssize_t n;
+	if (await_word(c) < 0)
+		return -1;
 	do
 		n = recv(c->sock, buf, sizeof buf, 0);
 	while (n < 0 && errno == EINTR);
@@ -83,11 +98,14 @@ static int answer(struct criu *c, bool success)
 	return send(c->sock, reply, sizeof reply, MSG_NOSIGNAL) == sizeof reply ? 0 : fail("criu", "it does not listen");
 }
 
-int criu_serve(struct criu *c, const struct plan_arg *request, int (*notify)(void *, const struct criu_message *), void *arg,
-	       struct criu_message *out)
+int criu_ask(const struct criu *c, const struct plan_arg *request)
 {
-	if (send(c->sock, request->data, request->len, MSG_NOSIGNAL) != (ssize_t)request->len)
-		return fail("criu", "it does not run");
+	ssize_t sent = send(c->sock, request->data, request->len, MSG_NOSIGNAL);
+	return sent == (ssize_t)request->len ? 0 : fail("criu", "it does not run");
+}
+
+int criu_serve(struct criu *c, int (*notify)(void *, const struct criu_message *), void *arg, struct criu_message *out)
+{
 	bool refused = false;
 	for (;;) {
 		if (hear(c, out) < 0)
@@ -160,7 +178,7 @@ static int run_criu(pid_t guest, char **argv)
 	struct plan_arg request = {0};
 	if (caller_leave(CONTROL_FD) < 0 || read_request(&request) < 0 || criu_spawn(&c, argv, -1, -1) < 0)
 		return -1;
-	int result = criu_serve(&c, &request, ask_caller, &c, &m);
+	int result = criu_ask(&c, &request) < 0 ? -1 : criu_serve(&c, ask_caller, &c, &m);
 	struct failure first = failure;
 	/* A dump ends its guest after the verdict was written: let it. */
 	siginfo_t info;

@@ -37,10 +37,11 @@ bool criu_parse(const uint8_t *bytes, size_t size, struct criu_message *out);
 /* Runs argv as a child that dies with us, in the cgroup v2 directory of the fd (-1: where we are), console as its fd
  * CRIU_CONSOLE_FD (-1: none). */
 int criu_spawn(struct criu *c, char *const argv[], int cgroup, int console);
-/* Sends the request and answers each notification with what notify says (0: go on), until the verdict is there. Returns
- * 0 with the verdict in *out, or -1 after fail(). */
-int criu_serve(struct criu *c, const struct plan_arg *request, int (*notify)(void *, const struct criu_message *), void *arg,
-	       struct criu_message *out);
+/* Sends the request. 0, or -1 after fail(). */
+int criu_ask(const struct criu *c, const struct plan_arg *request);
+/* Answers each notification with what notify says (0: go on), until the verdict is there. Returns 0 with the verdict in
+ * *out, or -1 after fail(). */
+int criu_serve(struct criu *c, int (*notify)(void *, const struct criu_message *), void *arg, struct criu_message *out);
 /* Ends it if it still runs, and reaps it. */
 void criu_end(struct criu *c);
 

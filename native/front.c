@@ -1,6 +1,7 @@
-/* front.c - the program `berth`: hands every command to berth-cli, which it becomes; but `berth exec NAME COMMAND...` without
- * options it does itself, as berth-launch's `attach` does, from what the start left in RUNDIR; and `berth start NAME` (front_start.c),
- * `berth ls` and `berth info NAME` (front_show.c) from what berth-cli left beside the container's settings. That spares the start of a JavaScript engine. Whatever is not plain and sound (options, a
+/* front.c - the program `berth`: hands every command to berth-cli, which it becomes; but a plain `berth exec NAME COMMAND...` it
+ * does itself, as berth-launch's `attach` does, from what the start left in RUNDIR; and `berth start NAME` (front_start.c),
+ * `berth stop --kill NAME` (front_stop.c), `berth ls` (front_ls.c) and `berth info NAME` (front_info.c) from what berth-cli left
+ * beside the container's settings. That spares the start of a JavaScript engine. Whatever is not plain and sound (options, a
  * name that is none, a guest that does not run, one without a user namespace, any failure before the command runs) is left to
  * berth-cli, which knows the words for it. */
 #include <errno.h>
@@ -17,38 +18,6 @@
 #include "plan.h"
 #include "util.h"
 #include "verbs.h"
-
-/* Whether a file of a cgroup says that it is frozen; one that is not there says no. */
-static bool says_frozen(const char *dir, size_t len, const char *file, const char *thawed)
-{
-	char path[PATH_MAX], text[64];
-	int n = snprintf(path, sizeof path, "%.*s/%s", (int)len, dir, file);
-	if (n < 0 || (size_t)n >= sizeof path)
-		return true;
-	return read_file_at(AT_FDCWD, path, text, sizeof text) >= 0 && strncmp(text, thawed, strlen(thawed)) != 0;
-}
-
-/* The guest's v2 directory is `guest` below the one that berth freezes. */
-static bool is_frozen_v2(const struct plan_record *r)
-{
-	char path[PATH_MAX];
-	int n = snprintf(path, sizeof path, "%s%s", r->args[0].data, r->args[1].data);
-	const char *end = n > 0 && (size_t)n < sizeof path ? strrchr(path, '/') : NULL;
-	return !end || says_frozen(path, (size_t)(end - path), "cgroup.freeze", "0");
-}
-
-static bool is_frozen(const struct plan *plan)
-{
-	for (uint32_t i = 0; i < plan->count; i++) {
-		const struct plan_record *r = &plan->records[i];
-		if (r->op == OP_CGROUP_LIKE_INIT && is_frozen_v2(r))
-			return true;
-		if (r->op == OP_CGROUP_JOIN && strcmp(r->args[0].data, "v1") == 0 &&
-		    says_frozen(r->args[1].data, strlen(r->args[1].data), "freezer.state", "THAWED"))
-			return true;
-	}
-	return false;
-}
 
 /* Without a user namespace the guest's root could write to this program by /proc/PID/exe. */
 static bool has_user_namespace(const struct plan *plan)
@@ -70,7 +39,7 @@ static bool is_ready(const struct front_paths *g)
 	    !front_join(attach, g->rundir, "attach") || access(config, F_OK) < 0 || access(intent, F_OK) == 0)
 		return false;
 	cleanup_fd int fd = open(attach, O_RDONLY | O_CLOEXEC);
-	return fd >= 0 && plan_read(fd, &plan, &why) == 0 && has_user_namespace(&plan) && !is_frozen(&plan);
+	return fd >= 0 && plan_read(fd, &plan, &why) == 0 && has_user_namespace(&plan) && !front_is_frozen(g->rundir);
 }
 
 /* `exec NAME [--] COMMAND...`. Returns the exit status when the command has run, -1 when this is berth-cli's. */
@@ -131,6 +100,20 @@ static bool find_cli(char *path)
 	return false;
 }
 
+/* A Ctrl-C during these is for nobody: they are soon done. Where berth-cli takes over it is for that. */
+static int do_undisturbed(int argc, char **argv, const char *cli)
+{
+	sigset_t interrupt, before;
+	sigemptyset(&interrupt);
+	sigaddset(&interrupt, SIGINT);
+	if (sigprocmask(SIG_BLOCK, &interrupt, &before) < 0)
+		return -1;
+	int status = argc == 4 ? front_stop(argv + 2) : front_start(argv[2], cli);
+	if (status < 0)
+		(void)sigprocmask(SIG_SETMASK, &before, NULL);
+	return status;
+}
+
 /* The exit status, or -1 when it is berth-cli's. */
 static int do_plain(int argc, char **argv, const char *cli)
 {
@@ -140,7 +123,8 @@ static int do_plain(int argc, char **argv, const char *cli)
 		return front_ls(cli);
 	if (argc == 3 && strcmp(argv[1], "info") == 0)
 		return front_info(argv[2], cli);
-	return argc == 3 && strcmp(argv[1], "start") == 0 ? front_start(argv[2], cli) : -1;
+	bool undisturbed = (argc == 4 && strcmp(argv[1], "stop") == 0) || (argc == 3 && strcmp(argv[1], "start") == 0);
+	return undisturbed ? do_undisturbed(argc, argv, cli) : -1;
 }
 
 int main(int argc, char **argv)

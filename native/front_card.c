@@ -6,16 +6,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-#include "front.h"
 #include "prepared.h"
 #include "util.h"
 
 enum { STATE_MAX = 65536, FIGURES_MAX = 4096 };
 
-bool card_now(struct now *now, const char *cli)
+static bool read_now(struct now *now, const char *cli)
 {
 	char text[64];
 	uint64_t seconds, hundredths;
@@ -23,9 +23,36 @@ bool card_now(struct now *now, const char *cli)
 	    read_file_at(AT_FDCWD, "/proc/uptime", text, sizeof text) < 0 ||
 	    sscanf(text, "%" SCNu64 ".%2" SCNu64 " ", &seconds, &hundredths) != 2)
 		return false;
-	now->boot[strcspn(now->boot, "\n")] = '\0';
 	now->hundredths = seconds * 100 + hundredths;
 	return prepared_stamp(cli, now->cli, sizeof now->cli);
+}
+
+/* Whether the host has what berth-cli looks at beside containers: pools whose disks it watches, and roots that are mounted. */
+static bool is_plain_host(const char *lib, const char *run)
+{
+	static const char *const drivers[] = {"plain", "image", "project", "btrfs"};
+	char path[PATH_MAX];
+	for (size_t i = 0; i < sizeof drivers / sizeof drivers[0]; i++) {
+		int n = snprintf(path, sizeof path, "%s/pool/%s.json", lib, drivers[i]);
+		if (n < 0 || (size_t)n >= sizeof path || access(path, F_OK) == 0)
+			return false;
+		n = snprintf(path, sizeof path, "%s/.disk-fails-%s", run, drivers[i]);
+		struct stat st;
+		if (n < 0 || (size_t)n >= sizeof path || lstat(path, &st) == 0)
+			return false;
+	}
+	return !prepared_mounted(" berth:");
+}
+
+bool card_begin(struct now *now, struct front_paths *paths, const char *cli)
+{
+	return front_may() && front_paths(paths, ".") && is_plain_host(paths->lib, paths->run) && read_now(now, cli);
+}
+
+bool card_put(char cell[CELL], const char *first, const char *second)
+{
+	int n = snprintf(cell, CELL, "%s%s", first, second);
+	return n >= 0 && n < CELL;
 }
 
 static bool begins(const char *text, const char *with)
@@ -65,22 +92,6 @@ static bool holds(const struct card *c, const struct now *now, const char *home)
 	       read_file_at(dir, "state.json", state, sizeof state) > 0 && same_facts(state, facts->args[0].data);
 }
 
-/* native/keeper.h, RUNDIR/init. False when somebody has to look: its keeper has died. */
-static bool find_init(struct card *c, const struct now *now)
-{
-	char path[PATH_MAX], text[256], boot[64];
-	int keeper;
-	uint64_t keeper_ticks;
-	if (!front_join(path, c->rundir, "init"))
-		return false;
-	if (read_file_at(AT_FDCWD, path, text, sizeof text) < 0)
-		return true;
-	if (sscanf(text, "1 %d %" SCNu64 " %d %" SCNu64 " %63s", &c->pid, &c->ticks, &keeper, &keeper_ticks, boot) != 5)
-		return false;
-	c->running = strcmp(boot, now->boot) == 0 && process_starttime(c->pid) == c->ticks;
-	return !c->running || process_starttime(keeper) == keeper_ticks;
-}
-
 static const struct plan_record *live(const struct card *c, const char *which)
 {
 	for (uint32_t i = 0; i < c->plan.count; i++)
@@ -109,7 +120,7 @@ bool card_read(struct card *c, const struct now *now, const char *name)
 		return false;
 	snprintf(c->name, sizeof c->name, "%s", name);
 	memcpy(c->rundir, paths.rundir, sizeof c->rundir);
-	return holds(c, now, paths.home) && find_init(c, now) && (!c->running || find_frozen(c));
+	return holds(c, now, paths.home) && front_find_guest(c->rundir, now->boot, &c->guest) && (!c->guest.running || find_frozen(c));
 }
 
 void card_free(struct card *c)
@@ -129,7 +140,7 @@ static bool disk_figure(const struct card *c, const char *which, uint64_t *out)
 	struct statvfs st;
 	if (!card_counts_disk(c))
 		return false;
-	snprintf(path, sizeof path, "/proc/%d/root", c->pid);
+	snprintf(path, sizeof path, "/proc/%d/root", c->guest.pid);
 	if (statvfs(path, &st) < 0)
 		return false;
 	if (strcmp(which, "disk") == 0)
@@ -164,5 +175,5 @@ bool card_figure(const struct card *c, const char *which, uint64_t *out)
 
 uint64_t card_uptime(const struct card *c, const struct now *now)
 {
-	return now->hundredths > c->ticks ? (now->hundredths - c->ticks) / 100 : 0;
+	return now->hundredths > c->guest.ticks ? (now->hundredths - c->guest.ticks) / 100 : 0;
 }

@@ -7,15 +7,17 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "front.h"
 #include "plan.h"
+
+enum { CELL = 128 };
 
 struct card {
 	char name[64];
 	struct plan plan;
 	char rundir[PATH_MAX];
-	bool running, frozen;
-	int pid;
-	uint64_t ticks; /* when init began, since boot, in hundredths of a second */
+	struct front_guest guest;
+	bool frozen;
 };
 
 /* What all cards are read beside. */
@@ -25,7 +27,10 @@ struct now {
 	uint64_t hundredths; /* since boot */
 };
 
-bool card_now(struct now *now, const char *cli);
+/* False when the host has what berth-cli looks at beside containers. */
+bool card_begin(struct now *now, struct front_paths *paths, const char *cli);
+/* Two texts in one; false when they are too long. */
+bool card_put(char cell[CELL], const char *first, const char *second);
 /* Reads the card and what its container does; false when any of it is berth-cli's to look into. card_free() in any case. */
 bool card_read(struct card *c, const struct now *now, const char *name);
 void card_free(struct card *c);

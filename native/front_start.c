@@ -20,22 +20,6 @@
 
 enum { STATE_MAX = 65536, STATUS_MAX = 1024, LOCK_FD = 3 };
 
-static bool is_same(const struct stat *a, const struct stat *b)
-{
-	return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
-}
-
-/* As src/kernel/lock-file.ts has it, without waiting and without making the file. */
-static int take_lock(const char *path, const char *name)
-{
-	struct stat held, there;
-	cleanup_fd int fd = open(path, O_RDWR | O_APPEND | O_NOFOLLOW | O_CLOEXEC);
-	if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0 || fstat(fd, &held) < 0 || stat(path, &there) < 0 || !is_same(&held, &there) ||
-	    ftruncate(fd, 0) < 0 || dprintf(fd, "process %d (start %s)\n", (int)getpid(), name) < 0)
-		return -1;
-	return take_fd(&fd);
-}
-
 /* While it is held nobody makes or removes what all containers share; several of us may look. */
 static int hold_shared(const char *dir)
 {
@@ -48,7 +32,7 @@ static bool is_prepared_by(const struct plan *p, const char *name, const char *c
 	const struct plan_record *r = plan_find(p, OP_PREPARED);
 	struct stat ours, theirs;
 	return r && strcmp(r->args[0].data, name) == 0 && stat(cli, &ours) == 0 && stat(r->args[1].data, &theirs) == 0 &&
-	       is_same(&ours, &theirs);
+	       ours.st_dev == theirs.st_dev && ours.st_ino == theirs.st_ino;
 }
 
 /* Looks, and makes all but the guest, while nobody else does. */
@@ -171,11 +155,11 @@ static int start_as_prepared(const struct front_paths *paths, const char *name, 
 int front_start(const char *name, const char *cli)
 {
 	static struct front_paths paths;
-	char locks[PATH_MAX], lock_file[PATH_MAX];
-	if (!front_is_name(name) || !front_may() || !front_paths(&paths, name) || !front_join(locks, paths.run, ".lock") ||
-	    !front_join(lock_file, locks, name))
+	char command[80];
+	if (!front_is_name(name) || !front_may() || !front_paths(&paths, name))
 		return -1;
-	cleanup_fd int lock = take_lock(lock_file, name);
+	snprintf(command, sizeof command, "start %s", name);
+	cleanup_fd int lock = front_lock(&paths, name, command);
 	if (lock < 0)
 		return -1;
 	/* Modes are those of the plan. */

@@ -19,7 +19,7 @@ struct keeper {
 	int rundir, listen;
 	int lock;     /* an open description of the container's lock file, its own */
 	int host_mnt; /* the mount namespace of the caller */
-	int control;  /* the guest is killed when its other end is closed; -1: it lives for itself */
+	int control;  /* the guest is killed when its other end is closed; while it is restored: what its images wait for; -1: it lives for itself */
 	struct devpts pty;
 	char *name, *events, *log;
 	uint64_t log_limit;

@@ -33,7 +33,7 @@ int main(int argc, char **argv)
 	for (size_t i = 0; argc > 1 && i < sizeof verbs / sizeof verbs[0]; i++)
 		if (strcmp(argv[1], verbs[i].name) == 0)
 			return verbs[i].run(argc - 1, argv + 1);
-	fputs("usage: berth-launch start [--sealed] | adopt [--sealed] | restore [--sealed] | criu PID -- ARGV... | probe | unrepair PID | "
+	fputs("usage: berth-launch start [--sealed] | adopt [--sealed] | restore [--sealed] [--await] | criu PID -- ARGV... | probe | unrepair PID | "
 	      "attach [OPTIONS] RUNDIR -- ARGV... | console [--escape BYTE] RUNDIR | "
 	      "view [--attributes LIST] [--at DIR] | mount | --version\n",
 	      stderr);

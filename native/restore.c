@@ -87,17 +87,48 @@ static int write_cgroups(const struct plan *p)
 	return 0;
 }
 
+struct restore {
+	const struct plan *plan;
+	struct keeper *keeper;
+	struct plan rest; /* what comes with the images */
+	bool shown;       /* the root */
+};
+
 static int at_point(void *arg, const struct criu_message *m)
 {
-	const struct plan *p = arg;
+	struct restore *r = arg;
 	trace(m->script);
 	if (strcmp(m->script, "setup-namespaces") == 0)
-		return give_network(p, m->pid);
-	return strcmp(m->script, "post-setup-namespaces") == 0 ? write_cgroups(p) : 0;
+		return give_network(r->plan, m->pid);
+	if (strcmp(m->script, "post-setup-namespaces") != 0)
+		return 0;
+	return write_cgroups(r->plan) < 0 ? -1 : write_cgroups(&r->rest);
 }
 
-static int run_criu(const struct plan *p, const struct keeper *k, struct criu *c, struct criu_message *verdict)
+/* Images on their way: criu waits for the first, which is a pipe. The caller says when all are there; what only they
+ * tell of the plan is in RUNDIR/rest. A caller that is gone does not want it. */
+static int await_images(struct restore *r)
 {
+	const char *why = "";
+	char byte = 'n';
+	ssize_t n;
+	trace("waiting");
+	do
+		n = read(r->keeper->control, &byte, 1);
+	while (n < 0 && errno == EINTR);
+	close_fd(&r->keeper->control);
+	if (n != 1 || byte != 'y')
+		return fail_with(ECANCELED, "criu", "the caller took it back");
+	cleanup_fd int rest = openat(r->keeper->rundir, "rest", O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	if (rest < 0)
+		return fail("plan", "RUNDIR/rest");
+	trace("go");
+	return plan_read(rest, &r->rest, &why) < 0 ? fail("plan", "%s", why) : 0;
+}
+
+static int run_criu(struct restore *r, struct criu *c, struct criu_message *verdict)
+{
+	const struct plan *p = r->plan;
 	static char *argv[PLAN_MAX_ARGS + 1];
 	const struct plan_record *program = plan_find(p, OP_CRIU), *request = plan_find(p, OP_CRIU_REQUEST);
 	const struct plan_record *cgroup = plan_find(p, OP_CRIU_CGROUP);
@@ -108,9 +139,16 @@ static int run_criu(const struct plan *p, const struct keeper *k, struct criu *c
 	cleanup_fd int dir = -1;
 	if (cgroup && (dir = open(cgroup->args[0].data, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)) < 0)
 		return fail("criu", "%s", cgroup->args[0].data);
-	if (criu_spawn(c, argv, dir, k->pty.slave) < 0)
+	if (criu_spawn(c, argv, dir, r->keeper->pty.slave) < 0 || criu_ask(c, &request->args[0]) < 0)
 		return -1;
-	return criu_serve(c, &request->args[0], at_point, (void *)(uintptr_t)p, verdict);
+	if (r->keeper->control >= 0 && await_images(r) < 0)
+		return -1;
+	/* While criu reads its images: it looks for the root behind its first point, and waits there for an answer. */
+	if (show_root(p, r->keeper) < 0)
+		return -1;
+	r->shown = true;
+	trace("root");
+	return criu_serve(c, at_point, r, verdict);
 }
 
 /* criu forks the guest's init as its sibling: it is our child, as after a start. */
@@ -128,17 +166,18 @@ int restore_guest(const struct plan *p, struct keeper *k)
 {
 	struct criu c = CRIU_INIT;
 	struct criu_message verdict;
+	struct restore r = {.plan = p, .keeper = k};
 	if (caller_leave_mounts(&k->host_mnt) < 0 || cgroup_leave(p) < 0)
 		return -1;
-	if (keeper_prepare(k, p) < 0 || devpts_make(p, &k->pty) < 0 || cgroup_devices(p) < 0 || show_root(p, k) < 0)
+	if (keeper_prepare(k, p) < 0 || devpts_make(p, &k->pty) < 0 || cgroup_devices(p) < 0)
 		return -1;
-	trace("root");
-	int result = run_criu(p, k, &c, &verdict);
+	int result = run_criu(&r, &c, &verdict);
 	if (result == 0)
 		result = take_guest(k, verdict.pid);
 	struct failure first = failure;
 	criu_end(&c);
-	if (hide_root(p) == 0)
+	if (!r.shown || hide_root(p) == 0)
 		failure = first;
+	plan_free(&r.rest);
 	return result;
 }

@@ -25,7 +25,8 @@
 struct way {
 	int (*make)(struct guest *g);
 	void (*undo)(struct guest *g);
-	bool may_hold; /* it may end with the caller */
+	bool may_hold;  /* it may end with the caller */
+	bool may_await; /* the caller may have the rest of the plan later */
 };
 
 static uint64_t traced; /* 0: off */
@@ -39,14 +40,14 @@ void trace(const char *step)
 	traced = now;
 }
 
-static int leave_caller(struct keeper *k, bool hold)
+static int leave_caller(struct keeper *k, bool hold, bool await)
 {
-	if (caller_leave(hold ? CONTROL_FD : LOCK_FD) < 0)
+	if (caller_leave(hold || await ? CONTROL_FD : LOCK_FD) < 0)
 		return -1;
 	/* A description of its own: the flock on the one that came in is the caller's too. A guest that is held keeps that
 	 * very flock until all of it is gone, also when its caller is killed. */
 	k->lock = hold ? fcntl(LOCK_FD, F_DUPFD_CLOEXEC, CONTROL_FD + 1) : open("/proc/self/fd/3", O_RDWR | O_CLOEXEC);
-	k->control = hold ? CONTROL_FD : -1;
+	k->control = hold || await ? CONTROL_FD : -1;
 	return k->lock < 0 ? fail("lock", "fd %d", LOCK_FD) : 0;
 }
 
@@ -144,20 +145,23 @@ static int keep_main(int argc, char **argv, const struct way *way)
 {
 	static struct guest g = GUEST_INIT;
 	int decided = -1;
-	bool sealed = false, hold = false, known = true;
+	bool sealed = false, hold = false, await = false, known = true;
 	for (int i = 1; i < argc; i++) {
 		bool seal = strcmp(argv[i], "--sealed") == 0, held = way->may_hold && strcmp(argv[i], "--hold") == 0;
+		bool awaits = way->may_await && strcmp(argv[i], "--await") == 0;
 		sealed = sealed || seal;
 		hold = hold || held;
-		known = known && (seal || held);
+		await = await || awaits;
+		known = known && (seal || held || awaits);
 	}
 	if (!known) {
-		(void)fail_with(EINVAL, "plan", "the verb takes no argument but --sealed%s", way->may_hold ? " and --hold" : "");
+		(void)fail_with(EINVAL, "plan", "the verb takes no argument but --sealed%s",
+				way->may_hold ? " and --hold" : way->may_await ? " and --await" : "");
 		return caller_told();
 	}
 	/* The copy reads the plan, and makes the lock its own again. */
-	if (leave_caller(&g.keeper, hold) < 0 || (sealed && self_copy((const int[]){LOCK_FD, hold ? CONTROL_FD : -1}, argc, argv) < 0) ||
-	    read_plan(&g, hold) < 0)
+	if (leave_caller(&g.keeper, hold, await) < 0 ||
+	    (sealed && self_copy((const int[]){LOCK_FD, hold || await ? CONTROL_FD : -1}, argc, argv) < 0) || read_plan(&g, hold) < 0)
 		return caller_told();
 	pid_t pid = fork_keeper(&g.plan, &decided);
 	if (pid < 0)
@@ -186,6 +190,6 @@ static int restore(struct guest *g)
 
 int restore_main(int argc, char **argv)
 {
-	static const struct way restores = {.make = restore, .undo = guest_undo};
+	static const struct way restores = {.make = restore, .undo = guest_undo, .may_await = true};
 	return keep_main(argc, argv, &restores);
 }

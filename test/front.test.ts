@@ -4,8 +4,10 @@ import {
   chmodSync,
   closeSync,
   copyFileSync,
+  existsSync,
   mkdirSync,
   openSync,
+  readdirSync,
   readFileSync,
   renameSync,
   rmSync,
@@ -14,6 +16,7 @@ import {
 } from "node:fs";
 import { containerPaths } from "../src/base/paths.ts";
 import { tryLock } from "../src/kernel/flock.ts";
+import { cgroupLayout } from "../src/resources/layout.ts";
 import { berthBinary, newWorld, type Result, run, type World } from "./support/world.ts";
 
 let world: World;
@@ -179,6 +182,46 @@ test("what a launch fails at is told by berth-cli, with nothing left", async () 
   await world.ok("start", "t-ready");
   await world.ok("rm", "--force", "t-ready");
 });
+
+test("a kill needs no berth-cli, and leaves what a stop leaves", async () => {
+  await world.ok("create", "t-kill", "-t", "busybox");
+  const paths = containerPaths("t-kill", world.at);
+  const left = (): readonly string[] => readdirSync(paths.run).filter((file) => file !== "attach");
+  for (const words of [
+    ["--kill", "t-kill"],
+    ["t-kill", "-k"],
+  ]) {
+    await world.ok("start", "t-kill");
+    expect(await withoutEngine("stop", ...words)).toEqual({
+      code: 0,
+      stdout: "t-kill: stopped (killed)\n",
+      stderr: "",
+    });
+    expect(left()).toEqual(["exit"]);
+    expect(cgroupsOf("t-kill")).toEqual([]);
+    expect(readFileSync(paths.state, "utf8")).toContain('"shouldRun": false');
+    expect((await world.json<Info>("info", "t-kill")).state).toBe("stopped");
+  }
+  expect((await world.berth("stop", "--kill", "t-kill")).stderr).toContain("is stopped");
+  await world.ok("start", "t-kill");
+  await world.ok("freeze", "t-kill");
+  await isLeft("stop", "--kill", "t-kill");
+  await world.ok("thaw", "t-kill");
+  await isLeft("stop", "t-kill");
+  writeFileSync(paths.adopted, "");
+  await isLeft("stop", "--kill", "t-kill");
+  rmSync(paths.adopted);
+  await Promise.all([
+    world.ok("stop", "--kill", "t-kill"),
+    Bun.sleep(20).then(() => world.berth("start", "t-kill")),
+  ]);
+  await world.ok("rm", "--force", "t-kill");
+}, 60_000);
+
+const cgroupsOf = (name: string): readonly string[] =>
+  [...cgroupLayout().v1.map(({ mount }) => mount), cgroupLayout().v2 ?? "/none"]
+    .map((mount) => `${mount}/${world.at.cgroup}/${name}`)
+    .filter((dir) => existsSync(dir));
 
 /** What berth-cli says; the figures of a guest that runs change, so that both are asked until they agree. */
 async function isSame(...words: readonly string[]): Promise<void> {

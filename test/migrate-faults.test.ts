@@ -1,7 +1,7 @@
 /**
  * What can break while a running guest moves to another host, at random points: afterwards one of the two has it, with its
  * processes and its connection unless their host lost power, and with all that it had written. BERTH_FAULT_ROUNDS=N breaks
- * each N times, BERTH_FAULT_SEED=N chooses where; `npm test` takes one fault of a kind.
+ * each N times, BERTH_FAULT_SEED=N chooses where; `npm test` takes half of them once.
  */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -87,7 +87,7 @@ function migration(rsh: string, words: readonly string[]): Going {
     isOver = true;
   });
   const or = async (what: string, condition: () => boolean): Promise<void> =>
-    await until(what, () => isOver || condition(), 60_000);
+    await until(what, () => isOver || condition());
   const stage = async (label: string): Promise<void> => await or(label, () => said.includes(label));
   return { pid: child.pid, exited, said: () => said, or, stage };
 }
@@ -257,30 +257,6 @@ const faults: readonly Fault[] = [
     },
   },
   {
-    name: "CRIU refuses to write down what appeared after the look",
-    keeps: true,
-    strike: async (going) => {
-      await going.stage("sending its files");
-      await from.world.berth(
-        "exec",
-        "web1",
-        "--",
-        "systemd-run",
-        "-q",
-        "--unit",
-        "nested",
-        "unshare",
-        "-pf",
-        "sleep",
-        "100",
-      );
-      return {
-        what: "",
-        after: async () => await from.world.berth("exec", "web1", "--", "systemctl", "stop", "nested"),
-      };
-    },
-  },
-  {
     name: "CRIU is killed while it brings the guest back",
     keeps: true,
     strike: async (going, random) => {
@@ -392,6 +368,7 @@ async function round(fault: Fault, random: Random, index: number): Promise<strin
   const { rsh = to.way, words = [], what = "" } = fault.way?.(random) ?? {};
   const going = migration(rsh, words);
   const struck = (await fault.strike?.(going, random)) ?? "";
+  await going.or("the migration to end", () => false);
   const code = await going.exited;
   const { what: where, after } = typeof struck === "string" ? { what: struck, after: () => {} } : struck;
   await after();
@@ -403,7 +380,10 @@ async function round(fault: Fault, random: Random, index: number): Promise<strin
   }
 }
 
-for (const fault of faults)
+/** All of them take two minutes. */
+const due = wanted === undefined ? faults.filter((_, index) => index % 2 === seed % 2) : faults;
+
+for (const fault of due)
   checked(
     `${why}${fault.name}`,
     async () => {

@@ -74,6 +74,13 @@ const operations = [
     words: ["new"],
   },
   {
+    name: "suspend",
+    before: `${create} 2>/dev/null; berth start cut && berth exec cut -- sh -c 'echo kept > /root/word; sync'`,
+    line: "berth suspend cut",
+    takes: 3000,
+    words: ["kept"],
+  },
+  {
     name: "pool grow",
     before:
       "berth pool info --driver project >/dev/null 2>&1 || berth pool create --driver project --size 256M",

@@ -88,6 +88,10 @@ async function counted(name: string): Promise<number> {
   return Number(lines);
 }
 
+/** Writes what nobody has synced; gives its checksum. */
+const unsynced = (name: string): Promise<string> =>
+  inGuest(name, "head -c 48M /dev/urandom > /root/unsynced; cksum < /root/unsynced");
+
 async function mustBeWell(name: string): Promise<void> {
   const health =
     "systemctl is-system-running --wait || { systemctl --failed --plain --no-legend; journalctl -p warning -n 20; }";
@@ -112,9 +116,7 @@ checked(
     const before = await Promise.all(names.map(same));
     const uptimes = await Promise.all(names.map(uptime));
     const counts = await Promise.all(names.map(counted));
-    const sums = await Promise.all(
-      names.map((name) => inGuest(name, "head -c 48M /dev/urandom > /root/unsynced; cksum < /root/unsynced")),
-    );
+    const sums = await Promise.all(names.map(unsynced));
     await host.run("berth suspend --all", { timeout: 4 * minutes });
     await host.powerOff();
     await host.powerOn();
@@ -135,4 +137,23 @@ checked(
     expect(Number(await inGuest("web2", follow))).toBeGreaterThan(heard);
   },
   10 * minutes,
+);
+
+checked(
+  `${why}a guest counts as suspended only once its disk lasts too: power cut in that moment`,
+  async () => {
+    const [name, before] = ["web3", await same("web3")];
+    const sum = await unsynced(name);
+    await host.run(
+      `systemd-run -q berth suspend ${name}; until grep -Eq '"suspended": ?true' /var/lib/berth/containers/${name}/state.json; do sleep 0.02; done`,
+      { timeout: 2 * minutes },
+    );
+    await host.powerOff();
+    await host.powerOn();
+    await host.run(`berth resume ${name}`, { timeout: 2 * minutes });
+    expect(await same(name)).toBe(before);
+    expect(await inGuest(name, "cksum < /root/unsynced")).toBe(sum);
+    await counted(name);
+  },
+  6 * minutes,
 );

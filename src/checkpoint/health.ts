@@ -8,14 +8,17 @@ import { guestProcesses } from "./processes.ts";
 const LOOK_MS = 20;
 
 /**
- * Throws checkpoint.failed when init ends within `watch` milliseconds, or a process hangs in what a restore leaves behind
- * when it fails.
+ * Throws checkpoint.failed when init ends within `watch` milliseconds (0: has ended), or a process hangs in what a restore
+ * leaves behind when it fails.
  */
 export async function checkHealth({ name }: LockedContainer, pid: number, watch: number): Promise<void> {
-  for (const end = Date.now() + watch; Date.now() < end; await Bun.sleep(LOOK_MS)) {
+  const end = Date.now() + watch;
+  for (let left = watch; ; left = end - Date.now()) {
     const status = statusOf(name);
     if (status.state === "stopped" || status.init.pid !== pid)
       throw new BerthError("checkpoint.failed", `container ${name}: its init ended right after it came back`);
+    if (left <= 0) break;
+    await Bun.sleep(Math.min(left, LOOK_MS));
   }
   const traced = guestProcesses(name).find(({ pid: one }) => /^State:\s+t/m.test(statusText(one)));
   if (traced !== undefined)

@@ -13,11 +13,12 @@ import {
   type SnapshotResult,
 } from "../container/snapshot.ts";
 import { findSnapshot, memoryDir, type Snapshot, type SnapshotMemory } from "../container/snapshots.ts";
+import { bringBack } from "./bring-back.ts";
 import { cgroupHome } from "./cgroup-tree.ts";
 import { newImages, renameCgroups } from "./place.ts";
 import { needCriu } from "./program.ts";
 import { imagesIn, readRecord, saveRecord } from "./record.ts";
-import { bringBack, hinting } from "./resume.ts";
+import { hinting } from "./resume.ts";
 import type { Sessions } from "./sessions.ts";
 import { mustBeWritable, sizeOf, writeBeside } from "./suspend.ts";
 

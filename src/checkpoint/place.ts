@@ -4,12 +4,20 @@ import { writeAtomic } from "../base/files.ts";
 import { containerPaths } from "../base/paths.ts";
 import { cgroupHome } from "./cgroup-tree.ts";
 import { moveCgroups } from "./images.ts";
-import { imagesDir, readable } from "./record.ts";
+import { imagesIn, readable } from "./record.ts";
+
+/** The image that CRIU reads before all others, and where it waits while a pipe has its place (`expectImages`). */
+export const firstImage = "inventory.img";
+export const firstWaits = `${firstImage}.sent`;
 
 /** An empty directory for images in the place of the container's checkpoint; gives its path. */
 export function newImages(name: string): string {
-  const { checkpoint } = containerPaths(name);
-  const images = imagesDir(name);
+  return makeImages(containerPaths(name).checkpoint);
+}
+
+/** The same for a checkpoint that lies elsewhere. */
+export function makeImages(checkpoint: string): string {
+  const images = imagesIn(checkpoint);
   rmSync(checkpoint, { recursive: true, force: true });
   mkdirSync(checkpoint, { mode: 0o700 });
   mkdirSync(images, { mode: 0o755 });

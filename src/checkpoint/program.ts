@@ -58,16 +58,17 @@ export async function needCriu(): Promise<Criu> {
 export const criuCure =
   "apt-get install criu; on kernels from 6.16 on CRIU 4.2 or newer, which `npm run setup` brings";
 
-async function trialOf(path: string): Promise<Trial> {
+/** Tries a program, on a process whose memory is written down in passes when that is asked. What works is kept. */
+export async function trialOf(path: string, inPasses = false): Promise<Trial> {
   const { ino, size, mtimeMs } = statSync(path);
-  const key = `1 ${release()} ${path} ${ino} ${size} ${mtimeMs}`;
+  const key = `1 ${release()} ${path} ${ino} ${size} ${mtimeMs}${inPasses ? " in passes" : ""}`;
   const file = `${cacheDir()}/criu.json`;
   const known = readTrials(file);
   const cached = known[key];
   if (cached !== undefined) return cached;
   const { stdout } = await runProgram([path, "--version"], { package: "criu" });
   const version = /^Version: (\S+)/m.exec(stdout)?.[1] ?? "unknown version";
-  const trial: Trial = { path, version, fault: await probe([path]) };
+  const trial: Trial = { path, version, fault: await probe([path], inPasses) };
   // A fault may be of the moment: only what works is kept.
   if (trial.fault !== undefined) return trial;
   makeDirs(cacheDir());

@@ -17,6 +17,8 @@ export type CheckpointRecord = {
   readonly cgroups: readonly CgroupNode[];
   /** Whether its connections are not brought back: it has another address here. */
   readonly disconnected?: boolean | undefined;
+  /** How many passes over its memory the images build upon (passes.ts); absent: none. */
+  readonly passes?: number | undefined;
 };
 
 export const imagesDir = (name: string): string => imagesIn(containerPaths(name).checkpoint);
@@ -24,13 +26,19 @@ export const imagesDir = (name: string): string => imagesIn(containerPaths(name)
 /** CRIU's images in a checkpoint's directory, wherever that is. */
 export const imagesIn = (checkpoint: string): string => `${checkpoint}/images`;
 
-/** The images of a checkpoint directory as CRIU is told of them: until 4.2 it takes a directory by name only where that is a link. */
-export function imagesLink(checkpoint: string): string {
+/**
+ * The images of a checkpoint directory, or those of a directory `below` them, as CRIU is told of them: until 4.2 it takes a directory
+ * by name only where that is a link.
+ */
+export function imagesLink(checkpoint: string, below = ""): string {
   const link = `${checkpoint}/criu`;
   rmSync(link, { force: true });
-  symlinkSync("images", link);
+  symlinkSync(`images/${below}`, link);
   return link;
 }
+
+/** The directory of a pass over the memory, below the images that build upon it: the guest's root must get there from them. */
+export const passName = (pass: number): string => `pass-${pass}`;
 
 /** For writeAtomic: restored processes read images as the guest's root; the directory above lets no one in. */
 export const readable = { mode: 0o644, sync: false } as const;

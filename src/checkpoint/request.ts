@@ -10,6 +10,7 @@ const CONSOLE_DIR = "/dev/berth";
 
 const DUMP = 1;
 const RESTORE = 2;
+const SINGLE_PRE_DUMP = 13;
 const CGROUPS_SOFT = 3;
 const LOCK_BY_NFTABLES = 2;
 const CLONE_NEWNET = 0x40000000;
@@ -24,7 +25,11 @@ export type DumpWish = {
   readonly logLevel: number;
   /** Whether the processes go on once all is written, and with them their connections. */
   readonly leaveRunning: boolean;
+  /** Images of the last pass over its memory, from `images`: only what was written to since is written down. */
+  readonly parent: string | undefined;
 };
+
+export type PassWish = Pick<DumpWish, "images" | "pid" | "logLevel" | "parent">;
 
 export type RestoreWish = {
   readonly images: string;
@@ -44,7 +49,20 @@ export const dumpRequest = (wish: DumpWish): Uint8Array =>
     varint(3, wish.leaveRunning),
     bytes(37, `mnt[${CONSOLE_DIR}]:${CONSOLE_KEY}`),
     bytes(37, wish.console),
+    ...(wish.parent === undefined ? [] : upon(wish.parent)),
   ]);
+
+/** Writes down the memory alone of a guest that works on, or what of it was written to since the pass before. */
+export const passRequest = (wish: PassWish): Uint8Array =>
+  request(SINGLE_PRE_DUMP, [
+    ...common(wish.images, "dump.log", wish.logLevel),
+    varint(2, wish.pid),
+    ...(wish.parent === undefined ? [TRACK] : upon(wish.parent)),
+  ]);
+
+/** track_mem: from now on the kernel notes which pages are written to. */
+const TRACK = varint(15, true);
+const upon = (parent: string): Field[] => [bytes(14, parent), TRACK];
 
 /** Brings it back as a child of the process that runs criu. */
 export const restoreRequest = (wish: RestoreWish): Uint8Array =>

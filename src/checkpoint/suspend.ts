@@ -2,7 +2,6 @@
 import {
   closeSync,
   fsyncSync,
-  mkdirSync,
   openSync,
   readdirSync,
   readFileSync,
@@ -27,13 +26,14 @@ import { discardCheckpoint, freeConnections } from "../container/suspended.ts";
 import { cgroups } from "../resources/cgroup.ts";
 import { storageDriver } from "../storage/drivers.ts";
 import { syncFileSystem } from "../storage/sync.ts";
-import { saveTree } from "./cgroup-tree.ts";
+import { type CgroupNode, saveTree } from "./cgroup-tree.ts";
 import { refuseUncheckable } from "./checkable.ts";
 import { askCriu, criuWords } from "./criu.ts";
 import { fixExecutables } from "./images.ts";
 import { complaintOf, keepLog, passing } from "./log.ts";
+import { makeImages } from "./place.ts";
 import { type Criu, needCriu } from "./program.ts";
-import { type CheckpointRecord, imagesIn, imagesLink, readable, saveRecordIn } from "./record.ts";
+import { type CheckpointRecord, imagesIn, imagesLink, passName, readable, saveRecordIn } from "./record.ts";
 import { dumpRequest } from "./request.ts";
 import { endSessions, type Sessions } from "./sessions.ts";
 
@@ -94,10 +94,16 @@ export async function mustBeWritable(container: LockedContainer, sessions: Sessi
 }
 
 export type Writing = {
+  /** How many passes over its memory were made (passes.ts), so that only what was written to since is left. */
+  readonly passes?: number;
   /** Whether the images are to outlast a power cut. */
   readonly lasting: boolean;
+  /** Whether the caller releases what it ran in, once there is time for it. */
+  readonly keepsRuntime?: boolean;
   /** Told when the guest is about to stand still and its images are written. */
   readonly begun?: () => void;
+  /** Told when what comes for its connections reaches it no more. */
+  readonly locked?: () => void;
   /** Runs while the guest stands still, since then (performance.now()), and all is in its images; when it throws the guest goes on. */
   readonly held: (record: CheckpointRecord, since: number) => void | Promise<void>;
 };
@@ -140,7 +146,7 @@ export async function writeDown(container: LockedContainer, writing: Writing): P
     });
     if (!(await end.wait(END_MS)))
       throw new BerthError("checkpoint.failed", `container ${name} was written, but its init does not end`);
-    releaseRuntime(name);
+    if (writing.keepsRuntime !== true) releaseRuntime(name);
     // Killed is what CRIU did to it, not how it ended.
     rmSync(containerPaths(name).exit, { force: true });
     return result;
@@ -162,13 +168,29 @@ async function dump(
 ): Promise<SuspendResult> {
   for (let tries = 1; ; tries++) {
     try {
-      return await dumpOnce(container, status, criu, writing, place);
+      // One that failed has begun to count anew what is written to: the next builds on no pass.
+      return await dumpOnce(
+        container,
+        status,
+        criu,
+        tries === 1 ? writing : { ...writing, passes: 0 },
+        place,
+      );
     } catch (error) {
-      if (tries === TRIES || !(error instanceof Error) || !passing.test(error.message)) throw error;
+      const onPasses = tries === 1 && (writing.passes ?? 0) > 0;
+      // One that has ended waits in the images that there are.
+      if (tries === TRIES || !mayPass(error, onPasses) || statusOf(container.name).state === "stopped")
+        throw error;
       await Bun.sleep(BETWEEN_MS);
     }
   }
 }
+
+/** Whether trying anew may help: what was in the way is over a moment later, or it may be the passes that CRIU built upon. */
+const mayPass = (error: unknown, onPasses: boolean): boolean =>
+  error instanceof Error &&
+  (passing.test(error.message) ||
+    (onPasses && error instanceof BerthError && error.code === "checkpoint.failed"));
 
 /** Where it is written, how that goes again, and whether the guest goes on. */
 type Place = {
@@ -181,17 +203,16 @@ async function dumpOnce(
   container: LockedContainer,
   status: InitRecord,
   criu: Criu,
-  { lasting, begun, held }: Writing,
+  { lasting, begun, locked, held, passes = 0 }: Writing,
   { checkpoint, discard, leaveRunning }: Place,
 ): Promise<SuspendResult> {
   const { name, state, lock } = container;
   const images = imagesIn(checkpoint);
   const { dumpLog } = containerPaths(name);
-  rmSync(checkpoint, { recursive: true, force: true });
-  mkdirSync(checkpoint, { mode: 0o700 });
-  mkdirSync(images, { mode: 0o755 });
+  if (passes === 0) makeImages(checkpoint);
   const console = consoleOf(status);
   let frozenAt = 0;
+  let tree: Promise<readonly CgroupNode[]> = Promise.resolve([]);
   let result: SuspendResult = { bytes: 0, processes: 0, frozen: 0 };
   const request = dumpRequest({
     images: imagesLink(checkpoint),
@@ -199,6 +220,7 @@ async function dumpOnce(
     console,
     logLevel: logLevel(),
     leaveRunning,
+    parent: passes === 0 ? undefined : passName(passes),
   });
   const notify = async (point: string): Promise<void> => {
     trace(`criu: ${point}`);
@@ -206,8 +228,13 @@ async function dumpOnce(
       frozenAt = performance.now();
       begun?.();
     }
+    if (point === "query-ext-files") {
+      // The first point behind CRIU's lock of the network: nobody in the guest does anything any more.
+      locked?.();
+      tree = Bun.sleep(0).then(() => treeOf(name));
+      tree.catch(() => {}); // told when it is needed
+    }
     if (point !== "post-dump") return;
-    const guest = cgroups().guestRoot(name);
     editImages(images);
     const processes = readdirSync(images).filter((file) => /^core-\d+\.img$/.test(file)).length;
     const record: CheckpointRecord = {
@@ -217,7 +244,8 @@ async function dumpOnce(
       criu: criu.version,
       console,
       processes,
-      cgroups: guest === undefined ? [] : saveTree(guest),
+      cgroups: await tree,
+      ...(passes === 0 ? {} : { passes }),
     };
     saveRecordIn(checkpoint, record, lasting);
     const bytes = lasting ? makeLasting(checkpoint) : sizeOf(images);
@@ -249,8 +277,13 @@ async function dumpOnce(
   );
 }
 
+function treeOf(name: string): readonly CgroupNode[] {
+  const guest = cgroups().guestRoot(name);
+  return guest === undefined ? [] : saveTree(guest);
+}
+
 /** The console's slave as CRIU names it, looked at where the keeper has it: the guest cannot have changed that. */
-function consoleOf({ keeper }: InitRecord): string {
+export function consoleOf({ keeper }: InitRecord): string {
   const { rdev, dev } = statSync(`/proc/${keeper.pid}/root/dev/berth/0`);
   return `tty[${rdev.toString(16)}:${dev.toString(16)}]`;
 }

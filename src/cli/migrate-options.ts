@@ -22,6 +22,13 @@ export const migrateOptions = [
     summary: "How long one that goes on there may stand still; past that it goes on here",
   },
   {
+    name: "max-downtime",
+    kind: "duration",
+    default: "300ms",
+    summary: "Send memory in passes while it works, until what it writes meanwhile can be sent in this time",
+  },
+  { name: "no-precopy", kind: "flag", summary: "Send its memory once, while it stands still" },
+  {
     name: "rsh",
     kind: "string",
     value: "COMMAND",
@@ -32,6 +39,7 @@ export const migrateOptions = [
 /** The request of these options, for one that keeps its name and leaves this host. */
 export function requestOf(host: string, options: OptionValues<typeof migrateOptions>): MigrateRequest {
   const { bwlimit, timeout, offline } = options;
+  const maxDowntime = options["no-precopy"] ? undefined : (options["max-downtime"] ?? MAX_DOWNTIME);
   if (bwlimit !== undefined && bwlimit < LEAST)
     throw new BerthError(
       "usage.bad-argument",
@@ -41,11 +49,21 @@ export function requestOf(host: string, options: OptionValues<typeof migrateOpti
   return {
     to: { host, rsh: wordsOf(options.rsh) },
     ...{ name: undefined, storage: undefined, keep: false },
-    ...{ offline, bwlimit, timeout, dryRun: options["dry-run"], endSessions: options["end-sessions"] },
+    ...{
+      offline,
+      bwlimit,
+      timeout,
+      maxDowntime,
+      dryRun: options["dry-run"],
+      endSessions: options["end-sessions"],
+    },
   };
 }
 
 const LEAST = 64 << 10;
+
+/** What QEMU aims at, too. */
+const MAX_DOWNTIME = 0.3;
 
 function wordsOf(rsh: string | undefined): readonly string[] | null {
   const words = (rsh ?? process.env.BERTH_RSH ?? "").split(" ").filter(Boolean);

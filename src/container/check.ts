@@ -2,13 +2,12 @@
  * What this host offers, layer by layer: named when absent, never skipped in silence. Found by doing where a file
  * cannot tell.
  */
-import { closeSync, existsSync, openSync, readFileSync, readSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { release } from "node:os";
 import { readIfExists } from "../base/files.ts";
 import { instance } from "../base/paths.ts";
 import { apparmorState, selinuxEnforces } from "../kernel/apparmor.ts";
 import { binaryPath } from "../kernel/binaries.ts";
-import { ptr } from "../kernel/libc.ts";
 import { refusalLogFault } from "../kernel/refusal-log.ts";
 import { runProgram } from "../kernel/run.ts";
 import { cgroups } from "../resources/cgroup.ts";
@@ -206,31 +205,6 @@ function refusalLog(): Finding {
     : absent("refusal log", fault.why, fault.cure);
 }
 
-/** A page that was just written has bit 55 of its pagemap entry set where the kernel tracks it (admin-guide/mm/soft-dirty). */
-function softDirty(): Finding {
-  const layer = "soft-dirty";
-  const lost = absent(
-    layer,
-    "the kernel does not track written pages: migration without pre-copy",
-    "a kernel with CONFIG_MEM_SOFT_DIRTY (Debian's have it)",
-  );
-  const page = new Uint8Array(4096).fill(1);
-  const entry = Buffer.alloc(8);
-  try {
-    const fd = openSync("/proc/self/pagemap", "r");
-    try {
-      readSync(fd, entry, 0, 8, Math.floor(Number(ptr(page)) / 4096) * 8);
-    } finally {
-      closeSync(fd);
-    }
-  } catch {
-    return lost;
-  }
-  return (entry.readBigUInt64LE(0) >> 55n) & 1n
-    ? present(layer, "written pages are tracked: migration can pre-copy")
-    : lost;
-}
-
 async function program(
   layer: string,
   argv: readonly string[],
@@ -316,7 +290,6 @@ const checks: readonly Check[] = [
       "no Debian template can be built",
       false,
     ),
-  softDirty,
   () =>
     program("lxcfs", ["lxcfs", "--version"], "lxcfs", "free and uptime in a guest show the host's", false),
 ];

@@ -6,9 +6,9 @@ import { statusOf } from "./status.ts";
 
 const SIGHUP = 1;
 
-/** Raises its link, and has its init look at its services anew where that is needed. */
-export async function goOn(name: string): Promise<void> {
-  await connectGuest(name);
+/** Raises its link, says that it is `heard`, and has its init look at its services anew where that is needed. */
+export async function goOn(name: string, heard?: () => Promise<void>): Promise<void> {
+  await connectGuest(name, heard);
   const status = statusOf(name);
   if (status.state !== "stopped" && knowsPidfds(status.init.pid)) sendSignal(status.init, SIGHUP);
 }

@@ -1,5 +1,5 @@
 /** Starting berth-launch on a plan: its fds, and the status line by which it says how that went (native/README.md). */
-import { closeSync } from "node:fs";
+import { closeSync, writeSync } from "node:fs";
 import { type BerthError, describeErrno, interrupted } from "../base/errors.ts";
 import { trace } from "../base/trace.ts";
 import { binaryPath } from "../kernel/binaries.ts";
@@ -15,6 +15,8 @@ export type Launched = {
   readonly exited: Promise<number>;
   /** Ends what is held. */
   readonly letGo: () => void;
+  /** Says a word to what is held. */
+  readonly tell: (word: string) => void;
   /** This process need not wait for it. */
   readonly unref: () => void;
 };
@@ -47,6 +49,9 @@ export function launch(
     exited: child.exited,
     letGo: () => {
       if (typeof control === "number") closeSync(control);
+    },
+    tell: (word) => {
+      if (typeof control === "number") writeSync(control, word);
     },
     unref: () => child.unref(),
   };

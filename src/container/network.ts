@@ -1,4 +1,5 @@
 /** The container's address: what its settings ask for, claimed before it is used. */
+import { existsSync } from "node:fs";
 import { BerthError } from "../base/errors.ts";
 import { instance } from "../base/paths.ts";
 import type { ContainerConfig } from "../config/schema.ts";
@@ -56,12 +57,19 @@ function moveAddress(name: string, state: ContainerState, address: string | null
   return moved;
 }
 
+/** Takes the host's end of its link: a connection of a guest that was killed unheard keeps its network, and that link, for minutes. */
+export async function removeLink(name: string): Promise<void> {
+  const link = hostLink(instance.linkPrefix, name);
+  if (existsSync(`/sys/class/net/${link}`))
+    await runProgram(["ip", "link", "del", "dev", link], { package: "iproute2" }); // or it is gone by now
+}
+
 /** Told by a host that has a guest's MAC now: bridges on the way learn where it is. Its own setting is put back. */
 const ANNOUNCE = `at=/proc/sys/net/ipv4/conf/eth0/arp_notify; read was < $at; echo 1 > $at
 ip link set dev eth0 address "$1"; echo "$was" > $at`;
 
-/** Raises the link of a guest that nobody was to hear, and lets the network know where it is. */
-export async function connectGuest(name: string): Promise<void> {
+/** Raises the link of a guest that nobody was to hear, and lets the network know where it is: then it is `heard`, and hears. */
+export async function connectGuest(name: string, heard: () => Promise<void> = async () => {}): Promise<void> {
   const status = statusOf(name);
   const { mac } = loadState(name);
   if (status.state === "stopped" || loadConfig(name).network.mode === "none") return;
@@ -70,4 +78,5 @@ export async function connectGuest(name: string): Promise<void> {
   await mustRun(["ip", "link", "set", "dev", link, "master", instance.bridge, "up"], tools);
   const inside = ["nsenter", `--net=/proc/${status.init.pid}/ns/net`, "--", "/bin/sh", "-c", ANNOUNCE, "sh"];
   await runProgram([...inside, mac], tools);
+  await heard();
 }

@@ -14,7 +14,10 @@ import { releaseIds } from "./ids.ts";
 import { clearIntent, declareIntent, hasIntent, type IntentOf, type Owner, readIntent } from "./intent.ts";
 import { holdsLayers, sweepLayers } from "./layers.ts";
 import { type ContainerLock, dropLockFile, tryTakeLock } from "./lock.ts";
+
+import { removeLink } from "./network.ts";
 import { removeShared } from "./shared.ts";
+import { releaseRuntime } from "./start.ts";
 import { statusOf } from "./status.ts";
 import { loadState, saveState } from "./store.ts";
 import { discardCheckpoint, settleRemembering, settleResume, settleSuspend } from "./suspended.ts";
@@ -111,6 +114,7 @@ export async function stay(name: string, { layers, live }: IntentOf<"depart">): 
 export async function leave(lock: ContainerLock, intent: IntentOf<"depart">): Promise<boolean> {
   const { name } = lock;
   const { uuid, storage, layers, keep } = intent;
+  releaseRuntime(name); // one that ran had no time for it while it stood still
   if (keep) {
     saveState(name, { ...loadState(name), shouldRun: false });
     clearIntent(name);
@@ -130,10 +134,14 @@ async function settleArrival(name: string, intent: IntentOf<"arrive">): Promise<
   return true;
 }
 
-/** It is this host's from now on; one that runs already has waited for that to be heard. */
-export async function finishArrival(name: string, { live, shouldRun }: IntentOf<"arrive">): Promise<void> {
+/** It is this host's from now on; one that runs already has waited for that to be `heard`. */
+export async function finishArrival(
+  name: string,
+  { live, shouldRun }: IntentOf<"arrive">,
+  heard?: () => Promise<void>,
+): Promise<void> {
   if (live) {
-    await goOn(name);
+    await goOn(name, heard);
     discardCheckpoint(name);
   }
   saveState(name, { ...loadState(name), shouldRun });
@@ -170,6 +178,7 @@ export async function discard(
   { uuid, storage, layers }: Owner & { readonly layers?: readonly Layer[] },
 ): Promise<void> {
   cgroups().remove(name);
+  await removeLink(name);
   const layered = holdsLayers(name);
   await storageDriver(storage).remove(uuid);
   releaseLeases(name, uuid);

@@ -3,6 +3,7 @@
  * removes all that came; from then on only a word of the source does.
  */
 import { BerthError } from "../base/errors.ts";
+import { instance } from "../base/paths.ts";
 import { trace } from "../base/trace.ts";
 import { forgetArrival, noteArrival } from "../container/arrivals.ts";
 import { type LockedContainer, withContainer } from "../container/container.ts";
@@ -15,12 +16,14 @@ import { mustFit } from "../container/restore-fill.ts";
 import { startContainer } from "../container/start.ts";
 import { saveState } from "../container/store.ts";
 import { setUserLimits } from "../container/user-limits.ts";
+import { deliverPackets, type Packet } from "../network/packets.ts";
+import { hostLink } from "../network/records.ts";
 import { cgroups } from "../resources/cgroup.ts";
 import { storageDriver } from "../storage/drivers.ts";
 import { syncFileSystem } from "../storage/sync.ts";
 import type { Channel } from "./channel.ts";
 import { hostFacts } from "./host-facts.ts";
-import { completeProcesses, receiveImages, reviveOr } from "./live-receive.ts";
+import { type Coming, comingTo, takePackets } from "./live-receive.ts";
 import { type Answer, type Offer, PROTOCOL, type Request, requestSchema } from "./messages.ts";
 import { settleHere, standingHere } from "./standing.ts";
 import { receiveTemplate } from "./template-receive.ts";
@@ -80,7 +83,7 @@ async function serve(line: Line): Promise<void> {
         await line.done();
         break;
       case "standing":
-        await line.answer({ type: "standing", ...standingHere(request.id) });
+        await line.answer({ type: "standing", ...(await standingHere(request.id)) });
         break;
       case "settle":
         await settleHere(request.id, request.take);
@@ -132,19 +135,21 @@ async function takeContainer(line: Line, { offer, terms }: Agreed): Promise<stri
   } catch (error) {
     if (word !== "abort") throw error;
   }
+  if (word === "commit") return name;
   await line.done();
-  return word === "commit" ? name : undefined;
+  return undefined;
 }
 
 /** Takes all that belongs to the container until the word comes whose it is. */
 async function receive(line: Line, begun: LockedContainer, offer: Offer): Promise<"commit" | "abort"> {
   const container = withLayersOwned(begun, begun.state.baseUid);
   const { storage, uuid } = container.state;
+  await using coming = comingTo(container, offer);
   const taken = await storageDriver(storage).withVolume(
     uuid,
-    async (dir) => await take(line, container, offer, `${dir}/upper`),
+    async (dir) => await take(line, container, coming, { offer, root: `${dir}/upper` }),
   );
-  return taken === "abort" ? "abort" : await waitForWord(line, container, offer, taken.lasting);
+  return taken === "abort" ? "abort" : await waitForWord(line, container, coming, { offer, ...taken });
 }
 
 type Taken = {
@@ -156,8 +161,8 @@ type Taken = {
 async function take(
   line: Line,
   container: LockedContainer,
-  offer: Offer,
-  root: string,
+  coming: Coming,
+  { offer, root }: { readonly offer: Offer; readonly root: string },
 ): Promise<Taken | "abort"> {
   const { name, state } = container;
   const { baseUid } = state;
@@ -188,11 +193,14 @@ async function take(
           })),
         );
         break;
+      case "expect":
+        await coming.expect(request.console);
+        break;
       case "images":
-        await receiveImages(line.bulk(), container);
+        await coming.takeImages(line.bulk(), request.pass);
         break;
       case "processes":
-        completeProcesses(container, request, offer);
+        await coming.complete(request, line.bulk());
         break;
       case "prepare":
         // A guest that stands still is brought back meanwhile, where that does not need its volume to be free.
@@ -230,12 +238,12 @@ async function receiveLayer(line: Line, { config, state }: LockedContainer, inde
   await driver.seal(layer.id);
 }
 
-/** All is here and lasts. From now on a cut line changes nothing: the source has to say whose it is. */
+/** All is here and lasts. From now on a cut line changes nothing: the source has to say whose it is. A "commit" has been answered. */
 async function waitForWord(
   line: Line,
   container: LockedContainer,
-  offer: Offer,
-  lasting: Promise<void>,
+  coming: Coming,
+  { offer, lasting }: Taken & { readonly offer: Offer },
 ): Promise<"commit" | "abort"> {
   const { name, state } = container;
   const { uuid, storage, layers } = state;
@@ -248,9 +256,9 @@ async function waitForWord(
   await line.done();
   let word = await line.next();
   trace(`asked: ${word?.type}`);
+  const giveUp = (): void => declareIntent(name, { operation: "create", uuid, storage, layers });
   if (word?.type === "revive") {
-    const giveUp = (): void => declareIntent(name, { operation: "create", uuid, storage, layers });
-    const [revived, written] = await Promise.allSettled([reviveOr(container, giveUp), lasting]);
+    const [revived, written] = await Promise.allSettled([coming.revive(giveUp), lasting]);
     if (written.status === "rejected") {
       giveUp();
       cgroups().kill(name);
@@ -261,15 +269,33 @@ async function waitForWord(
     word = await line.next();
     trace(`asked: ${word?.type}`);
   }
+  let packets: readonly Packet[] = [];
+  if (word?.type === "packets") {
+    packets = await takePackets(line.bulk());
+    await line.done();
+    word = await line.next();
+    trace(`asked: ${word?.type}`);
+  }
   if (word?.type === "commit") {
     await lasting;
+    if (offer.live) await coming.lookAgain(giveUp);
     noteArrival(offer.id, name);
-    await finishArrival(name, intent);
+    let isAnswered = false;
+    const answer = async (): Promise<void> => {
+      if (!isAnswered) await line.done();
+      isAnswered = true;
+    };
+    // Nobody waits for what is left to do once it goes on.
+    await finishArrival(name, intent, async () => {
+      deliverPackets(hostLink(instance.linkPrefix, name), packets);
+      await answer();
+    });
+    await answer();
     return "commit";
   }
   if (word?.type !== "abort")
     throw new BerthError("migrate.undecided", `the line was cut before it was known whose ${name} is`);
-  declareIntent(name, { operation: "create", uuid, storage, layers });
+  giveUp();
   if (offer.live) cgroups().kill(name);
   return "abort";
 }

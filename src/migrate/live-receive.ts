@@ -2,45 +2,110 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { BerthError } from "../base/errors.ts";
 import { writeAtomic } from "../base/files.ts";
+import { type Expected, expectImages } from "../checkpoint/bring-back.ts";
 import { shiftTree } from "../checkpoint/cgroup-tree.ts";
+import { checkHealth } from "../checkpoint/health.ts";
 import { moveIds } from "../checkpoint/images.ts";
-import { newImages, renameCgroups } from "../checkpoint/place.ts";
+import { linkPasses, placeForPass } from "../checkpoint/passes.ts";
+import { firstImage, firstWaits, newImages, renameCgroups } from "../checkpoint/place.ts";
 import { type CheckpointRecord, imagesDir, readable, saveRecord } from "../checkpoint/record.ts";
-import { bringBack } from "../checkpoint/resume.ts";
 import type { LockedContainer } from "../container/container.ts";
+import { KEPT_PACKETS, type Packet } from "../network/packets.ts";
+import { cgroups } from "../resources/cgroup.ts";
+import { unpackFiles } from "./bundle.ts";
 import type { Offer } from "./messages.ts";
 import { receiveFiles } from "./tree-receive.ts";
 
-/** Takes images of CRIU, also while it still writes others. */
-export async function receiveImages(
-  chunks: AsyncIterable<Uint8Array>,
-  { name }: LockedContainer,
-): Promise<void> {
-  const images = imagesDir(name);
-  await receiveFiles(chunks, existsSync(images) ? images : newImages(name));
-}
+/** A guest's processes on their way here. Disposed of before they are brought back, what was made for them is gone. */
+export type Coming = AsyncDisposable & {
+  /** Has all ready that does not need their images. */
+  readonly expect: (console: string) => Promise<void>;
+  /** Large images, also while CRIU still writes others; those of a `pass` over the memory, before anything else. */
+  readonly takeImages: (chunks: AsyncIterable<Uint8Array>, pass: number | undefined) => Promise<void>;
+  /** The small ones, and what lies beside them: they get this host's ids. */
+  readonly complete: (beside: Beside, chunks: AsyncIterable<Uint8Array>) => Promise<void>;
+  /** Brings them back unheard. When that fails `giveUp` says so before anything else is done. */
+  readonly revive: (giveUp: () => void) => Promise<void>;
+  /** Looks again whether they are well, before they are made this host's own. Fails as `revive`. */
+  readonly lookAgain: (giveUp: () => void) => Promise<void>;
+};
 
-/** All images are there: they get this host's ids, and the record what a resume needs beside them. */
-export function completeProcesses(
-  { name, state }: LockedContainer,
-  { record, cgroup }: { readonly record: CheckpointRecord; readonly cgroup: string },
-  { manifest }: Offer,
-): void {
-  if (state.address?.split("/")[0] !== manifest.address?.split("/")[0])
-    throw new BerthError(
-      "network.failed",
-      `its address ${manifest.address} was taken by another container meanwhile`,
-      "its connections need it: free it there",
-    );
-  takeOver({ name, state }, { record, cgroup, baseUid: manifest.baseUid }, false);
-}
-
-type Origin = {
+type Beside = {
   readonly record: CheckpointRecord;
   /** Where its cgroups were. */
   readonly cgroup: string;
-  readonly baseUid: number;
 };
+
+/** How long it is watched before the source's may end. From then to the switch takes longer: it is looked at once more. */
+const WATCH_MS = 10;
+
+export function comingTo(container: LockedContainer, { manifest }: Offer): Coming {
+  const { name, state } = container;
+  let expected: Expected | undefined;
+  let pid = 0;
+  return {
+    expect: async (console) => {
+      mustHaveAddress(state.address, manifest.address);
+      placeForImages(name);
+      expected = await expectImages(container, { console });
+    },
+    takeImages: async (chunks, pass) => {
+      const images = placeForImages(name);
+      await receiveFiles(chunks, pass === undefined ? images : placeForPass(images, pass));
+    },
+    complete: async ({ record, cgroup }, chunks) => {
+      for await (const file of unpackFiles(chunks))
+        writeAtomic(
+          `${imagesDir(name)}/${file.name === firstImage ? firstWaits : file.name}`,
+          file.content,
+          readable,
+        );
+      linkPasses(imagesDir(name), record.passes ?? 0);
+      takeOver(container, { record, cgroup, baseUid: manifest.baseUid }, false);
+    },
+    revive: async (giveUp) => {
+      try {
+        if (expected !== undefined) ({ pid } = await expected.goOn(WATCH_MS));
+      } catch (error) {
+        giveUp();
+        throw error;
+      }
+    },
+    lookAgain: async (giveUp) => {
+      try {
+        await checkHealth(container, pid, 0);
+      } catch (error) {
+        giveUp();
+        cgroups().kill(name);
+        throw error;
+      }
+    },
+    [Symbol.asyncDispose]: async () => await expected?.[Symbol.asyncDispose](),
+  };
+}
+
+/** What has come for a guest while it stood still. */
+export async function takePackets(chunks: AsyncIterable<Uint8Array>): Promise<readonly Packet[]> {
+  const packets: Packet[] = [];
+  for await (const { content } of unpackFiles(chunks))
+    if (packets.length < KEPT_PACKETS) packets.push(content);
+  return packets;
+}
+
+/** What passes over the memory have brought stays. */
+const placeForImages = (name: string): string =>
+  existsSync(imagesDir(name)) ? imagesDir(name) : newImages(name);
+
+function mustHaveAddress(here: string | null, there: string | null): void {
+  if (here?.split("/")[0] === there?.split("/")[0]) return;
+  throw new BerthError(
+    "network.failed",
+    `its address ${there} was taken by another container meanwhile`,
+    "its connections need it: free it there",
+  );
+}
+
+type Origin = Beside & { readonly baseUid: number };
 
 /** Puts images and record of a guest that had other ids where a resume finds them; `fill` brings the images. */
 export async function placeProcesses(
@@ -63,17 +128,4 @@ function takeOver(
     writeAtomic(`${images}/${file}`, moveIds(readFileSync(`${images}/${file}`), state.baseUid), readable);
   renameCgroups(images, cgroup, name);
   saveRecord(name, { ...record, cgroups: shiftTree(record.cgroups, baseUid, state.baseUid) }, sync);
-}
-
-/** How long it is watched: its source stands still meanwhile. */
-const WATCH_MS = 50;
-
-/** Brings it back unheard. When that fails `giveUp` says so before anything else is done. */
-export async function reviveOr(container: LockedContainer, giveUp: () => void): Promise<void> {
-  try {
-    await bringBack(container, WATCH_MS);
-  } catch (error) {
-    giveUp();
-    throw error;
-  }
 }

@@ -2,17 +2,22 @@
 import { cgroupHome } from "../checkpoint/cgroup-tree.ts";
 import { imagesDir } from "../checkpoint/record.ts";
 import { endSessions } from "../checkpoint/sessions.ts";
-import { type Writing, writeDown } from "../checkpoint/suspend.ts";
+import { consoleOf, type Writing, writeDown } from "../checkpoint/suspend.ts";
+import { mustRun } from "../container/container.ts";
 import { saveState } from "../container/store.ts";
+import type { Kept } from "../network/packets.ts";
 import { nothingWritten } from "../storage/archive/backup-writer.ts";
 import { storageDriver } from "../storage/drivers.ts";
 import { streamImages } from "./images-send.ts";
+import { sendMemory } from "./memory-passes.ts";
+import { LIKELY_RATE } from "./pass-rule.ts";
 import { patienceOf } from "./patience.ts";
 import { type Move, sendLayers, sendUserLimits } from "./send.ts";
+import type { SourceLine } from "./source-line.ts";
 import { nothingSent, type SentTree, sendPass } from "./tree-send.ts";
 
-/** Its files while it runs; then it stands still until its like runs there, and ends here. Gives when that began (performance.now()). */
-export async function moveLive(move: Move): Promise<number> {
+/** Its files while it runs; then it stands still until its like runs there, and ends here. What comes for it meanwhile is `kept`. Gives when that began (performance.now()). */
+export async function moveLive(move: Move, kept: Kept): Promise<number> {
   const { container, line, stages, progress, request } = move;
   const { state } = container;
   using patience = patienceOf(container.name, request.timeout, progress.signal);
@@ -31,22 +36,31 @@ export async function moveLive(move: Move): Promise<number> {
       live,
     ));
   };
-  await stages.run("sending its files", async () => {
-    await sendLayers(move, written);
-    await pass(true);
+  const rate = await rateOf(line, async () => {
+    await stages.run("sending its files", async () => {
+      await sendLayers(move, written);
+      await pass(true);
+    });
   });
-  await stages.run("sending what changed meanwhile", async () => await pass(true));
+  const catchUp = async (): Promise<void> =>
+    await stages.run("sending what changed meanwhile", async () => await pass(true));
+  await catchUp();
+  const passes = await sendMemory(move, rate, catchUp);
+  await line.ask({ type: "expect", console: consoleOf(mustRun(container.name)) });
   progress.signal.throwIfAborted();
   if (request.endSessions) await endSessions(container.name);
   let since = performance.now();
   const images = streamImages(line, imagesDir(container.name), patient);
   const writing: Writing = {
     lasting: false,
+    passes,
+    keepsRuntime: true,
     begun: () => {
       line.limit(undefined);
       patience.begin();
       images.begin();
     },
+    locked: kept.begin,
     held: async (record, frozen) => {
       since = frozen;
       patience.signal.throwIfAborted();
@@ -54,7 +68,10 @@ export async function moveLive(move: Move): Promise<number> {
       await patience.bear(
         stages.run("sending its processes", async () => {
           await images.finish();
-          await line.ask({ type: "processes", record, cgroup: cgroupHome(container.name) });
+          await line.askWithBulk(
+            { type: "processes", record, cgroup: cgroupHome(container.name) },
+            images.small,
+          );
         }),
       );
       await patience.bear(
@@ -79,4 +96,15 @@ export async function moveLive(move: Move): Promise<number> {
     await images.stop();
   }
   return since;
+}
+
+/** Less than so many bytes tell nothing of how fast the line is. */
+const TELLING = 4 << 20;
+
+/** What the line takes while that is sent, in bytes a millisecond. */
+async function rateOf(line: SourceLine, sending: () => Promise<void>): Promise<number> {
+  const [before, begun] = [line.sent(), performance.now()];
+  await sending();
+  const sent = line.sent() - before;
+  return sent < TELLING ? LIKELY_RATE : sent / (performance.now() - begun);
 }

@@ -3,13 +3,15 @@ import * as v from "valibot";
 import { cgroupValues } from "../checkpoint/cgroup-tree.ts";
 import { driverNames } from "../config/storage-drivers.ts";
 import { manifestSchema } from "../storage/archive/backup-manifest.ts";
+import { MOST_PASSES } from "./pass-rule.ts";
 
 /** Changes when one side could misunderstand the other. */
-export const PROTOCOL = 3;
+export const PROTOCOL = 4;
 
 const text = (most: number) => v.pipe(v.string(), v.maxLength(most));
 const count = v.pipe(v.number(), v.integer(), v.minValue(0));
 const id = v.pipe(v.string(), v.uuid());
+const passes = v.pipe(count, v.maxValue(MOST_PASSES));
 /** Bytes of a path, in base64. */
 const path = text(8192);
 
@@ -94,16 +96,20 @@ const cgroupSchema = v.object({
   attributes: v.record(v.pipe(text(255), v.startsWith("user.")), text(65536)),
 });
 
+/** As CRIU calls the console's slave. */
+const consoleSchema = v.pipe(text(64), v.regex(/^tty\[[0-9a-f]+:[0-9a-f]+\]$/));
+
 /** What lies beside CRIU's images (checkpoint/record.ts); owners are the source's ids. */
 export const recordSchema = v.object({
   version: v.literal(1),
   dumped: v.number(),
   kernel: text(128),
   criu: text(64),
-  console: v.pipe(text(64), v.regex(/^tty\[[0-9a-f]+:[0-9a-f]+\]$/)),
+  console: consoleSchema,
   processes: count,
   cgroups: v.pipe(v.array(cgroupSchema), v.maxLength(16384), v.readonly()),
   disconnected: v.optional(v.boolean()),
+  passes: v.optional(passes),
 });
 
 const requestSchemas = [
@@ -124,14 +130,18 @@ const requestSchemas = [
   /** What is new in its upper directory follows. */
   v.object({ type: v.literal("upper") }),
   v.object({ type: v.literal("quotas"), quotas: v.pipe(v.array(quotaSchema), v.maxLength(4096)) }),
-  /** CRIU's images follow, as an archive: those that were not sent yet or are other ones now. */
-  v.object({ type: v.literal("images") }),
-  /** All images are there; this is what lies beside them. */
+  /** Its processes are about to stand still: have all ready to bring them back. */
+  v.object({ type: v.literal("expect"), console: consoleSchema }),
+  /** Large images of CRIU follow, as an archive: those that were not sent yet or are other ones now. `pass`: all of that one over the memory. */
+  v.object({ type: v.literal("images"), pass: v.optional(v.pipe(passes, v.minValue(1))) }),
+  /** The small images follow, as a bundle: then all are there. This is what lies beside them. */
   v.object({ type: v.literal("processes"), record: recordSchema, cgroup: cgroupPath }),
   /** All is there: make it last and wait for a word. */
   v.object({ type: v.literal("prepare") }),
   /** Bring its processes back; nobody is to hear them yet. */
   v.object({ type: v.literal("revive") }),
+  /** It has ended here; what came for it while it stood still follows, as a bundle. */
+  v.object({ type: v.literal("packets") }),
   /** It is yours. */
   v.object({ type: v.literal("commit") }),
   /** It stays with us. */

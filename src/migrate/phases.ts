@@ -80,7 +80,7 @@ export type Decision =
 
 /**
  * The source's next move. A destination that was asked to switch and has nothing any more was told by a person to remove
- * it, or lost its disk: it cannot have the container, since it keeps a note of each that arrived.
+ * it, has lost the processes with its power, or lost its disk: it cannot have the container, since it keeps a note of each that arrived.
  */
 export function decide(source: Exclude<SourceMark, "none">, destination: DestinationMark): Decision {
   if (source === "gone" || destination === "arrived") return "leave";

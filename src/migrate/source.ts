@@ -3,6 +3,7 @@
  * own, whatever fails leaves it here as it was.
  */
 import { asBerthError, BerthError } from "../base/errors.ts";
+import { instance } from "../base/paths.ts";
 import { orInterrupted, type Progress } from "../base/progress.ts";
 import { resumeContainer } from "../checkpoint/resume.ts";
 import { type LockedContainer, withContainer } from "../container/container.ts";
@@ -13,7 +14,10 @@ import { startContainer } from "../container/start.ts";
 import { statusOf } from "../container/status.ts";
 import { stopContainer } from "../container/stop.ts";
 import { loadState } from "../container/store.ts";
+import { type Kept, keepPackets } from "../network/packets.ts";
+import { hostLink } from "../network/records.ts";
 import type { DriverName } from "../storage/driver.ts";
+import { packFile } from "./bundle.ts";
 import { moveLive } from "./live-send.ts";
 import type { Fault, Offer } from "./messages.ts";
 import { liveFaults, makeOffer, sourceFaults } from "./offer.ts";
@@ -38,6 +42,8 @@ export type MigrateRequest = {
   readonly bwlimit: number | undefined;
   /** Seconds that one which goes on there may stand still; past that it stays here. */
   readonly timeout: number | undefined;
+  /** Seconds that may be needed to send its last memory, while it stands still; undefined: no passes over it are made before. */
+  readonly maxDowntime: number | undefined;
   /** Whether it is only looked at what stands in the way. */
   readonly dryRun: boolean;
 };
@@ -123,14 +129,15 @@ async function carryOut(move: Move): Promise<Outcome> {
   const intent = departure(move, "moving");
   declareIntent(name, intent);
   let held: number | undefined;
+  using kept = keepPackets(hostLink(instance.linkPrefix, name));
   try {
-    if (offer.live) held = await moveLive(move);
+    if (offer.live) held = await moveLive(move, kept);
     else await moveStill(move, ran);
   } catch (error) {
     await goBack(move, intent, ran);
     throw orInterrupted(progress, `migrating ${name}`, error);
   }
-  await stages.run("switching", async () => await switchOver(move, ran));
+  await stages.run("switching", async () => await switchOver(move, ran, kept));
   const standStill = held === undefined ? null : Math.round((performance.now() - held) * 10) / 10;
   const startFault = ran && !offer.live ? await startThere(move) : null;
   await stages.run("leaving", async () => {
@@ -165,10 +172,14 @@ async function stop({ container, progress }: Move): Promise<void> {
 }
 
 /** The switch: from the question on, only the answer tells whose it is. */
-async function switchOver(move: Move, ran: boolean): Promise<void> {
+async function switchOver(move: Move, ran: boolean, kept: Kept): Promise<void> {
   const { container, line } = move;
   declareIntent(container.name, departure(move, "committing"));
   try {
+    if (move.offer.live)
+      await line.askWithBulk({ type: "packets" }, async (write) => {
+        for (const packet of kept.take()) await write(packFile({ name: "packet", content: packet }));
+      });
     await line.ask({ type: "commit" });
   } catch (error) {
     // A destination that said no has not switched: then it shall not any more.

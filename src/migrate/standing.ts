@@ -4,16 +4,26 @@ import { type IntentOf, readIntent } from "../container/intent.ts";
 import { type ContainerLock, dropLockFile, withLock } from "../container/lock.ts";
 import { containerNames } from "../container/name.ts";
 import { discard, finishArrival } from "../container/recover.ts";
+import { statusOf } from "../container/status.ts";
 import { cgroups } from "../resources/cgroup.ts";
 import type { DestinationMark } from "./phases.ts";
 
 export type Standing = { readonly mark: DestinationMark; readonly name: string | null };
 
-/** What is here. "receiving" is not told apart from nothing: it goes by itself. */
-export function standingHere(id: string): Standing {
+const nothing: Standing = { mark: "none", name: null };
+
+/**
+ * What is here. "receiving" is not told apart from nothing: it goes by itself. A guest that was brought back and has ended
+ * meanwhile, as by a power cut, is given up: the source can still let it go on from its images.
+ */
+export async function standingHere(id: string): Promise<Standing> {
   const waiting = waitingFor(id);
   if (hasArrived(id)) return { mark: "arrived", name: waiting?.name ?? null };
-  return waiting === undefined ? { mark: "none", name: null } : { mark: "ready", name: waiting.name };
+  if (waiting === undefined) return nothing;
+  const { name, intent } = waiting;
+  if (!intent.live || statusOf(name).state !== "stopped") return { mark: "ready", name };
+  await settleHere(id, false);
+  return nothing;
 }
 
 type Waiting = { readonly name: string; readonly intent: IntentOf<"arrive"> };

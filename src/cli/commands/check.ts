@@ -1,5 +1,5 @@
 import { exitCodes } from "../../base/errors.ts";
-import { checkCheckpoint } from "../../checkpoint/check.ts";
+import { checkCheckpoints } from "../../checkpoint/check.ts";
 import { checkHost } from "../../container/check.ts";
 import { defineCommand } from "../framework/command.ts";
 import { renderTable } from "../framework/table.ts";
@@ -18,7 +18,7 @@ export const command = defineCommand({
   ],
   seeAlso: ["info"],
   async run(context) {
-    const findings = [...(await checkHost()), await checkCheckpoint()];
+    const findings = [...(await checkHost()), ...(await checkCheckpoints())];
     const ok = findings.every(
       ({ verdict }) => verdict === "present" || (verdict === "absent" && context.options.strict !== true),
     );

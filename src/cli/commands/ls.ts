@@ -103,6 +103,6 @@ export const command = defineCommand({
         : columns.slice(0, -1);
       return renderTable(shown, rows);
     });
-    if (named.length === 0) leaveCards(all.flatMap((row) => ("broken" in row ? [] : [row])));
+    if (named.length === 0 && !context.json) leaveCards(all.flatMap((row) => ("broken" in row ? [] : [row])));
   },
 });

@@ -48,6 +48,10 @@ export const command = defineCommand({
       command: "berth migrate web1 host2 --bwlimit 20M --timeout 5s",
       what: "Leave room on the line; stay here when it would stand still for longer",
     },
+    {
+      command: "berth migrate web1 host2 --max-downtime 1s",
+      what: "What is left of its memory when it stands still may take a second",
+    },
     { command: "berth migrate web1 --resolve", what: "After the line was cut at the switch" },
   ],
   seeAlso: ["evacuate", "backup", "move", "check"],

@@ -12,7 +12,7 @@ export const command = defineCommand({
   name: "suspend",
   summary: "Suspend containers: processes and connections go to disk",
   description:
-    "The guest ends and takes no memory or processor any more; `berth resume` lets it go on where it was. Connections last as long as the other side is patient. Whatever stands in the way leaves the guest running; `berth checkable` looks beforehand. `--all` suspends those that run.",
+    "The guest ends and takes no memory or processor any more; `berth resume` lets it go on where it was, also after a reboot or power cut of the host. Connections last as long as the other side is patient. Whatever stands in the way leaves the guest running; `berth checkable` looks beforehand. `--all` suspends those that run.",
   arguments: [namesArgument],
   options: [endSessionsOption],
   examples: [
