@@ -79,6 +79,23 @@ describe.each(["debian-13", "debian-12"])("%s", (name) => {
   });
 });
 
+/** Gives a sign of life each half second. */
+const alive = `while (1) { IO::Socket::UNIX->new(Type => SOCK_DGRAM, Peer => $ENV{NOTIFY_SOCKET})->send("WATCHDOG=1"); select undef, undef, undef, 0.5 }`;
+
+checked(`${why}systemd still hears the signs of life of its services, and kills none`, async () => {
+  await world.sh(
+    "debian-13",
+    `systemd-run -q --unit alive -p WatchdogSec=6 -p NotifyAccess=main --expand-environment=no perl -MIO::Socket::UNIX -e '${alive}'`,
+  );
+  await world.ok("suspend", "debian-13");
+  await world.ok("resume", "debian-13");
+  await Bun.sleep(8000);
+  expect(await world.sh("debian-13", "systemctl show -P Result alive; systemctl is-active alive")).toBe(
+    "success\nactive",
+  );
+  await world.sh("debian-13", "systemctl stop alive");
+});
+
 checked(`${why}what cannot be written is refused by name, and goes on`, async () => {
   const held = Bun.spawn([berthBinary, "exec", "debian-13", "sleep", "60"], {
     env: world.env,

@@ -55,7 +55,7 @@ const WATCH_MS = 200;
 
 /**
  * Brings a guest back from its images and looks for `watch` milliseconds at its health; when this fails the images are as
- * they were. Its link is down: nobody hears it until `connectGuest`. The caller has declared an intent.
+ * they were. Its link is down: nobody hears it until `goOn` of `container/go-on.ts`. The caller has declared an intent.
  */
 export async function bringBack(container: LockedContainer, watch = WATCH_MS): Promise<ResumeResult> {
   const { name, lock } = container;

@@ -3,8 +3,8 @@ import { BerthError } from "../base/errors.ts";
 import type { Progress } from "../base/progress.ts";
 import type { LockedContainer } from "../container/container.ts";
 import { appendEvent } from "../container/events.ts";
+import { goOn } from "../container/go-on.ts";
 import { clearIntent, declareIntent } from "../container/intent.ts";
-import { connectGuest } from "../container/network.ts";
 import { saveState } from "../container/store.ts";
 import { discardCheckpoint, forgetRun } from "../container/suspended.ts";
 import { bringBack, type ResumeResult } from "./bring-back.ts";
@@ -31,7 +31,7 @@ export async function resumeContainer(container: LockedContainer, progress: Prog
     isUnsettled = true;
     saveState(name, { ...state, suspended: false, shouldRun: true });
     discardCheckpoint(name);
-    await connectGuest(name);
+    await goOn(name);
     isUnsettled = false;
     appendEvent("resume", name, { pid: result.pid });
     return result;

@@ -9,9 +9,9 @@ import { storageDriver } from "../storage/drivers.ts";
 import { removeDirectory } from "../storage/remove.ts";
 import type { LockedContainer } from "./container.ts";
 import { diskLimits } from "./disk-limits.ts";
+import { goOn } from "./go-on.ts";
 import { clearIntent, declareIntent, type IntentOf } from "./intent.ts";
 import { knownOwners, MOST_LAYERS, newLayerId, sweepLayers } from "./layers.ts";
-import { connectGuest } from "./network.ts";
 import { listSnapshots, saveSnapshot } from "./snapshots.ts";
 import { type ContainerState, loadState, saveState } from "./store.ts";
 import { discardCheckpoint, forgetRun, settleRun } from "./suspended.ts";
@@ -184,7 +184,7 @@ export async function settleReplace(
   const runs = intent.revives === true && settleRun(name);
   if (runs) {
     saveState(name, { ...replaced(loadState(name), layers), shouldRun: true });
-    await connectGuest(name);
+    await goOn(name);
   }
   const noted = areSame(loadState(name).layers, layers) && storageDriver(storage).exists(uuid);
   const done = intent.same === true ? (succeeded ?? runs) : noted;

@@ -9,11 +9,13 @@ import type { Layer, VolumeLimits } from "../storage/driver.ts";
 import { storageDriver } from "../storage/drivers.ts";
 import { hasArrived } from "./arrivals.ts";
 import { settleMove, settleReplace, undoFreeze } from "./exchange.ts";
+import { goOn } from "./go-on.ts";
 import { releaseIds } from "./ids.ts";
 import { clearIntent, declareIntent, hasIntent, type IntentOf, type Owner, readIntent } from "./intent.ts";
 import { holdsLayers, sweepLayers } from "./layers.ts";
 import { type ContainerLock, dropLockFile, tryTakeLock } from "./lock.ts";
-import { connectGuest, removeLink } from "./network.ts";
+
+import { removeLink } from "./network.ts";
 import { removeShared } from "./shared.ts";
 import { releaseRuntime } from "./start.ts";
 import { statusOf } from "./status.ts";
@@ -139,7 +141,7 @@ export async function finishArrival(
   heard?: () => Promise<void>,
 ): Promise<void> {
   if (live) {
-    await connectGuest(name, heard);
+    await goOn(name, heard);
     discardCheckpoint(name);
   }
   saveState(name, { ...loadState(name), shouldRun });

@@ -8,8 +8,8 @@ import { containerPaths } from "../base/paths.ts";
 import { binaryPath } from "../kernel/binaries.ts";
 import { runProgram } from "../kernel/run.ts";
 import { cgroups } from "../resources/cgroup.ts";
+import { goOn } from "./go-on.ts";
 import { clearIntent } from "./intent.ts";
-import { connectGuest } from "./network.ts";
 import { sweepMemories } from "./snapshots.ts";
 import { releaseRuntime } from "./start.ts";
 import { readExit, readInitRecord, statusOf } from "./status.ts";
@@ -64,7 +64,7 @@ export function forgetRun(name: string): void {
 export async function settleResume(name: string): Promise<void> {
   if (wentOn(name)) {
     discardCheckpoint(name);
-    await connectGuest(name);
+    await goOn(name);
   } else endHalfMade(name);
   clearIntent(name);
 }
