@@ -14,7 +14,6 @@ import { releaseIds } from "./ids.ts";
 import { clearIntent, declareIntent, hasIntent, type IntentOf, type Owner, readIntent } from "./intent.ts";
 import { holdsLayers, sweepLayers } from "./layers.ts";
 import { type ContainerLock, dropLockFile, tryTakeLock } from "./lock.ts";
-
 import { removeLink } from "./network.ts";
 import { removeShared } from "./shared.ts";
 import { releaseRuntime } from "./start.ts";
