@@ -1,15 +1,10 @@
 /** Memory that goes in passes while the guest works: it stands still for less, and nothing of it is lost. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { type Host, lab, type Pair } from "../lab.ts";
+import { whyNotOnDebian13 } from "./asked.ts";
 import { inGuest, json, makeGuest, minutes, mustBeEmpty, pairOnLan } from "./lan-pair.ts";
 
-const kinds = process.env.BERTH_LAB_KINDS?.split(",") ?? ["debian-13"];
-const why =
-  process.env.BERTH_LAB_CI !== undefined
-    ? "SKIP: CI has no time for it: "
-    : kinds.includes("debian-13")
-      ? ""
-      : "SKIP: debian-13 is not in BERTH_LAB_KINDS: ";
+const why = whyNotOnDebian13;
 const checked = test.skipIf(why !== "");
 
 /** 60 MB, of which it writes 4 over and over, 2 a second; when asked by a signal it says how many of them are not as it wrote them. */

@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { sha256 } from "../../src/base/digest.ts";
 import { templateCache } from "../../test/support/world.ts";
 import { type Host, lab, type Pair } from "../lab.ts";
+import { whyNotOnDebian13 } from "./asked.ts";
 import {
   inGuest,
   json,
@@ -22,12 +23,7 @@ import {
 } from "./lan-pair.ts";
 
 const rounds = Number(process.env.BERTH_LAB_ROUNDS ?? 0);
-const why =
-  rounds === 0
-    ? "SKIP: it takes long, BERTH_LAB_ROUNDS=N asks for it: "
-    : (process.env.BERTH_LAB_KINDS ?? "debian-13").includes("debian-13")
-      ? ""
-      : "SKIP: debian-13 is not in BERTH_LAB_KINDS: ";
+const why = rounds === 0 ? "SKIP: it takes long, BERTH_LAB_ROUNDS=N asks for it: " : whyNotOnDebian13;
 const checked = test.skipIf(why !== "");
 const HOME = "/root/clients";
 

@@ -4,6 +4,7 @@
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { type Host, lab, type Pair } from "../lab.ts";
+import { whyNotOnDebian13 } from "./asked.ts";
 import {
   bridgeToLan,
   inGuest,
@@ -18,13 +19,7 @@ import {
   SUBNET,
 } from "./lan-pair.ts";
 
-const kinds = process.env.BERTH_LAB_KINDS?.split(",") ?? ["debian-13"];
-const why =
-  process.env.BERTH_LAB_CI !== undefined
-    ? "SKIP: CI has no time for it: "
-    : kinds.includes("debian-13")
-      ? ""
-      : "SKIP: debian-13 is not in BERTH_LAB_KINDS: ";
+const why = whyNotOnDebian13;
 const checked = test.skipIf(why !== "");
 
 /** Sends a count to whoever connects. */

@@ -3,16 +3,11 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { needTemplates, templateCache } from "../../test/support/world.ts";
 import { type Host, lab } from "../lab.ts";
 import { berthPayload, giveBerth } from "../payload.ts";
+import { whyNotOnDebian13 } from "./asked.ts";
 
 const memory = 2048;
 const minutes = 60_000;
-const kinds = process.env.BERTH_LAB_KINDS?.split(",") ?? ["debian-13"];
-const why =
-  process.env.BERTH_LAB_CI !== undefined
-    ? "SKIP: CI has no time for it: "
-    : kinds.includes("debian-13")
-      ? ""
-      : "SKIP: debian-13 is not in BERTH_LAB_KINDS: ";
+const why = whyNotOnDebian13;
 const checked = test.skipIf(why !== "");
 
 /** One for each way in which what a guest has written without a sync could be lost. */
