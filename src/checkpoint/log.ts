@@ -42,6 +42,7 @@ const known: readonly (readonly [RegExp, string, string])[] = [
     "a file system is mounted that cannot be written down",
     "unmount it in the guest",
   ],
+  [/error parsing \[inotify/, "a file that is watched has just been removed", "try again"],
   [
     /Can't dump that handle|fsnotify: /,
     "a watched file cannot be found again",
@@ -82,8 +83,8 @@ export function complaintOf(log: string, otherwise = "CRIU says nothing of why")
   return { what: plain(first), cure: "" };
 }
 
-/** What is over a moment later: a notification with credentials that is not read yet, a connection closed before it was taken. */
-export const passing = /Control messages in queue|closed in-flight socket/;
+/** What is over a moment later: a notification with credentials that is not read yet, a connection closed before it was taken, a watch on a cgroup that has just gone. */
+export const passing = /Control messages in queue|closed in-flight socket|error parsing \[inotify/;
 
 /** Said on every run where root lacks CAP_SYS_RESOURCE. */
 const harmless = /Can't setup RLIMIT_NOFILE/;
