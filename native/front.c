@@ -100,13 +100,15 @@ static bool find_cli(char *path)
 	return false;
 }
 
-/* A Ctrl-C during these is for nobody: they are soon done. Where berth-cli takes over it is for that. */
+/* What would end us during these waits: they are soon done. Where berth-cli takes over it is for that. */
 static int do_undisturbed(int argc, char **argv, const char *cli)
 {
-	sigset_t interrupt, before;
-	sigemptyset(&interrupt);
-	sigaddset(&interrupt, SIGINT);
-	if (sigprocmask(SIG_BLOCK, &interrupt, &before) < 0)
+	static const int held[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
+	sigset_t waits, before;
+	sigemptyset(&waits);
+	for (size_t i = 0; i < sizeof held / sizeof held[0]; i++)
+		sigaddset(&waits, held[i]);
+	if (sigprocmask(SIG_BLOCK, &waits, &before) < 0)
 		return -1;
 	int status = argc == 4 ? front_stop(argv + 2) : front_start(argv[2], cli);
 	if (status < 0)

@@ -157,5 +157,5 @@ int front_ls(const char *cli)
 		if (!fill(&rows[i], &now) || (i > 0 && by_name(&rows[i - 1], &rows[i]) == 0))
 			return -1;
 	print_table(rows, count);
-	return 0;
+	return fflush(stdout) == 0 && !ferror(stdout) ? EXIT_SUCCESS : EXIT_FAILURE;
 }

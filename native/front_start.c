@@ -10,21 +10,42 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "front.h"
 #include "prepared.h"
 #include "util.h"
 
-enum { STATE_MAX = 65536, STATUS_MAX = 1024, LOCK_FD = 3 };
+enum { STATE_MAX = 65536, STATUS_MAX = 1024, LOCK_FD = 3, SHARED_TRIES = 200, MOST_FILES = 1 << 20 };
 
-/* While it is held nobody makes or removes what all containers share; several of us may look. */
+/* While it is held nobody makes or removes what all containers share. Others hold it for some milliseconds; several of us at
+ * once (LOCK_SH) could keep them out for good. */
 static int hold_shared(const char *dir)
 {
+	static const struct timespec pause = {.tv_nsec = 1000000};
 	cleanup_fd int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	return fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) == 0 ? take_fd(&fd) : -1;
+	for (int tries = 0; fd >= 0 && tries < SHARED_TRIES; tries++) {
+		if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+			return take_fd(&fd);
+		if (errno != EWOULDBLOCK)
+			break;
+		(void)nanosleep(&pause, NULL);
+	}
+	return -1;
+}
+
+/* As Bun raises it for itself and what it starts: a guest has the same whoever starts it. */
+static void raise_open_files(void)
+{
+	struct rlimit files;
+	if (getrlimit(RLIMIT_NOFILE, &files) < 0)
+		return;
+	files.rlim_cur = files.rlim_max < MOST_FILES ? files.rlim_max : MOST_FILES;
+	(void)setrlimit(RLIMIT_NOFILE, &files);
 }
 
 static bool is_prepared_by(const struct plan *p, const char *name, const char *cli)
@@ -75,6 +96,7 @@ static pid_t spawn(const char *program, int plan, int status, int lock)
 	posix_spawnattr_t how;
 	pid_t pid = -1;
 	pick_environment(envp);
+	raise_open_files();
 	if (posix_spawn_file_actions_init(&files) != 0)
 		return -1;
 	if (posix_spawnattr_init(&how) != 0) {
@@ -133,7 +155,7 @@ static int note_state(int home, const char *name, const struct plan_record *stat
 		return EXIT_FAILURE;
 	}
 	(void)printf("%s: started\n", name);
-	return EXIT_SUCCESS;
+	return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
 /* Under the lock. */

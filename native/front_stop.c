@@ -37,7 +37,8 @@ static bool is_plain(const struct front_paths *p, int home)
 static bool note_state(int home)
 {
 	static char before[STATE_MAX], after[STATE_MAX + 1];
-	if (read_file_at(home, "state.json", before, sizeof before) <= 0)
+	ssize_t size = read_file_at(home, "state.json", before, sizeof before);
+	if (size <= 0 || size >= STATE_MAX - 1)
 		return false;
 	char *at = strstr(before, runs);
 	if (!at)
@@ -52,7 +53,7 @@ static int watch_keeper(const char *rundir)
 	static const unsigned char hello[8] = {'B', 'K', 'P', '1', KEEPER_WAIT};
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	cleanup_fd int dir = open(rundir, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	cleanup_fd int sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	cleanup_fd int sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (dir < 0 || sock < 0)
 		return -1;
 	snprintf(address.sun_path, sizeof address.sun_path, "/proc/self/fd/%d/keeper.sock", dir);
@@ -67,7 +68,7 @@ static bool receive(int sock, void *out, size_t size, uint64_t deadline)
 	for (size_t used = 0; used < size;) {
 		uint64_t now = clock_us();
 		struct pollfd ready = {.fd = sock, .events = POLLIN};
-		if (now >= deadline || poll(&ready, 1, (int)((deadline - now) / 1000) + 1) < 0)
+		if (now >= deadline || (poll(&ready, 1, (int)((deadline - now) / 1000) + 1) < 0 && errno != EINTR))
 			return false;
 		ssize_t n = ready.revents ? recv(sock, (char *)out + used, size - used, MSG_DONTWAIT) : 0;
 		if (ready.revents && n <= 0)
@@ -92,11 +93,25 @@ static bool hear(int sock, enum keeper_frame wanted, uint64_t ms)
 	return false;
 }
 
-/* The pidfd first, then the look: so it is this process that the record means. */
-static bool kill_init(const struct front_guest *g)
+/* The pidfd first, then the look: so it is this process that the record means. Gives the pidfd. */
+static int kill_init(const struct front_guest *g)
 {
-	cleanup_fd int pidfd = (int)syscall(SYS_pidfd_open, (pid_t)g->pid, 0);
-	return pidfd >= 0 && process_starttime(g->pid) == g->ticks && sys_pidfd_send_signal(pidfd, SIGKILL) == 0;
+	cleanup_fd int pidfd = sys_pidfd_open((pid_t)g->pid);
+	bool killed = pidfd >= 0 && process_starttime(g->pid) == g->ticks && sys_pidfd_send_signal(pidfd, SIGKILL) == 0;
+	return killed ? take_fd(&pidfd) : -1;
+}
+
+/* Whether it ends within that time: what a keeper that is lost, or has no room for us, does not say. */
+static bool ends(int pidfd, uint64_t ms)
+{
+	uint64_t deadline = clock_us() + ms * 1000;
+	for (uint64_t now = clock_us(); now < deadline; now = clock_us()) {
+		struct pollfd gone = {.fd = pidfd, .events = POLLIN};
+		int n = poll(&gone, 1, (int)((deadline - now) / 1000) + 1);
+		if (n > 0 || (n < 0 && errno != EINTR))
+			return n > 0;
+	}
+	return false;
 }
 
 /* The lock is held until the guest has ended: who waits for it then finds a stopped container, whether the keeper or he
@@ -110,10 +125,10 @@ static int kill_guest(const struct front_paths *p, const char *name, int *lock)
 	    !front_find_guest(p->rundir, boot, &guest) || !guest.running || front_is_frozen(p->rundir))
 		return -1;
 	cleanup_fd int sock = watch_keeper(p->rundir);
-	if (sock < 0 || !note_state(home) || !kill_init(&guest))
+	if (sock < 0 || !note_state(home))
 		return -1;
-	/* A keeper that dies now says nothing of its guest. */
-	if (!hear(sock, FRAME_EXIT, END_MS) && process_starttime(guest.pid) == guest.ticks)
+	cleanup_fd int init = kill_init(&guest);
+	if (init < 0 || (!hear(sock, FRAME_EXIT, END_MS) && !ends(init, END_MS)))
 		return -1;
 	close_fd(lock);
 	/* Gone, and then itself, and with it its hold on the lock. */

@@ -96,6 +96,16 @@ describe("by the guest", () => {
     expect((await info("deb")).address).toBe(before.address);
     expect(await world.ok("stop", "deb")).toBe("deb: stopped");
   });
+  test("one that was told to stop while it rebooted stays down", async () => {
+    await world.ok("create", "told", "-t", "busybox", "--start");
+    await world.ok("stop", "--kill", "told");
+    // As its keeper asks, with the container's lock as fd 3.
+    const lines = 'exec 3>>"$1"; flock 3; exec "$2" start --by-keeper told';
+    const { env, at } = world;
+    const asked = await run(["sh", "-c", lines, "sh", `${at.run}/.lock/told`, berthBinary], { env });
+    expect(asked).toEqual({ code: 0, stdout: "", stderr: "" });
+    expect(await world.ok("ls", "told", "--json")).toContain('"stopped"');
+  });
   test("one that does nothing but reboot stays down after a few rounds", async () => {
     await world.ok(
       "create",

@@ -3,12 +3,12 @@
  * that the front does it without this program (native/front_start.c) as long as nothing it was made from has changed. It
  * is only a cache: where there is none, or one that no longer holds, the start is ours.
  */
-import { rmSync, statSync } from "node:fs";
+import { existsSync, rmSync, statSync } from "node:fs";
 import { errnoOf } from "../base/errors.ts";
 import { readIfExists, writeAtomic } from "../base/files.ts";
 import { containerPaths, instance } from "../base/paths.ts";
 import { tracing } from "../base/trace.ts";
-import { PARSERS, selinuxFile } from "../kernel/apparmor.ts";
+import { PARSERS, replaceFile, selinuxFile } from "../kernel/apparmor.ts";
 import { binaryPath, ownCommand } from "../kernel/binaries.ts";
 import { encodePlan, type Plan, type PlanRecord } from "../kernel/plan.ts";
 import { bootIdFile } from "../kernel/process.ts";
@@ -94,10 +94,12 @@ const sourcesOf = (): readonly string[] => [
 
 /** Kernel and modules are those of this boot; what may change within it. */
 function hostChecks(): readonly PlanRecord[] {
-  return [bootIdFile, selinuxFile].map((file) => {
+  const texts = [bootIdFile, selinuxFile].map((file): PlanRecord => {
     const text = readIfExists(file);
     return text === undefined ? ["sameFile", file, "-"] : ["sameText", file, text.trim()];
   });
+  // AppArmor is there once its file system is mounted.
+  return [...texts, ["sameFile", replaceFile, existsSync(replaceFile) ? "+" : "-"]];
 }
 
 /** Nothing runs, is mounted, is under way or was left behind: all of that is for us to look into. */

@@ -24,12 +24,14 @@ function refuseStorm(name: string): void {
   );
 }
 
-/** Starts it again. Nobody watches: a failure goes to the events as well. */
+/** Starts it again, unless it was told to stop while it went down. Nobody watches: a failure goes to the events as well. */
 export async function restartByKeeper(lock: ContainerLock): Promise<void> {
   const { name } = lock;
   try {
+    const state = loadState(name);
+    if (!state.shouldRun) return;
     refuseStorm(name);
-    await startContainer({ name, lock, config: loadConfig(name), state: loadState(name) });
+    await startContainer({ name, lock, config: loadConfig(name), state });
   } catch (error) {
     const { code, message } = asBerthError(error);
     appendFileSync(
