@@ -129,8 +129,15 @@ async function pour(images: string, over: Promise<unknown>): Promise<void> {
     try {
       // Without a reader this fails at once.
       const pipe = openSync(`${images}/${firstImage}`, constants.O_WRONLY | constants.O_NONBLOCK);
-      writeSync(pipe, readFileSync(`${images}/${firstWaits}`));
-      return closeSync(pipe);
+      try {
+        const content = readFileSync(`${images}/${firstWaits}`);
+        // It is some dozen bytes; a pipe takes 64 KiB at once.
+        if (writeSync(pipe, content) < content.length)
+          throw new BerthError("checkpoint.failed", `${firstImage} is longer than any that CRIU writes`);
+        return;
+      } finally {
+        closeSync(pipe);
+      }
     } catch (error) {
       if (errnoOf(error) !== "ENXIO") throw error;
     }

@@ -166,20 +166,27 @@ async function dump(
   writing: Writing,
   place: Place,
 ): Promise<SuspendResult> {
+  let wasHeld = false;
+  const once: Writing = {
+    ...writing,
+    held: async (record, since) => {
+      wasHeld = true;
+      await writing.held(record, since);
+    },
+  };
   for (let tries = 1; ; tries++) {
     try {
       // One that failed has begun to count anew what is written to: the next builds on no pass.
-      return await dumpOnce(
-        container,
-        status,
-        criu,
-        tries === 1 ? writing : { ...writing, passes: 0 },
-        place,
-      );
+      return await dumpOnce(container, status, criu, tries === 1 ? once : { ...once, passes: 0 }, place);
     } catch (error) {
       const onPasses = tries === 1 && (writing.passes ?? 0) > 0;
-      // One that has ended waits in the images that there are.
-      if (tries === TRIES || !mayPass(error, onPasses) || statusOf(container.name).state === "stopped")
+      // One that has ended waits in the images that there are; what the caller did with them is not done twice.
+      if (
+        tries === TRIES ||
+        wasHeld ||
+        !mayPass(error, onPasses) ||
+        statusOf(container.name).state === "stopped"
+      )
         throw error;
       await Bun.sleep(BETWEEN_MS);
     }

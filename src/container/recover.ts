@@ -19,7 +19,7 @@ import { removeShared } from "./shared.ts";
 import { releaseRuntime } from "./start.ts";
 import { statusOf } from "./status.ts";
 import { loadState, saveState } from "./store.ts";
-import { discardCheckpoint, settleRemembering, settleResume, settleSuspend } from "./suspended.ts";
+import { discardCheckpoint, hasRun, settleRemembering, settleResume, settleSuspend } from "./suspended.ts";
 
 /** Completes or undoes what was cut short, under the container's lock. Says whether the container still exists. */
 export async function recover(lock: ContainerLock): Promise<boolean> {
@@ -103,7 +103,11 @@ async function settleDeparture(lock: ContainerLock, intent: IntentOf<"depart">):
 
 /** It goes on here as if nothing had been. */
 export async function stay(name: string, { layers, live }: IntentOf<"depart">): Promise<void> {
-  if (live) await settleSuspend(name);
+  if (live) {
+    // Its images are not written to disk: those of before a boot may be torn, and know what the disk does not.
+    if (statusOf(name).state === "stopped" && !hasRun(name)) discardCheckpoint(name);
+    await settleSuspend(name);
+  }
   if (statusOf(name).state === "frozen") cgroups().setFrozen(name, false);
   clearIntent(name);
   await sweepLayers(layers);

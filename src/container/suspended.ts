@@ -62,7 +62,7 @@ export function forgetRun(name: string): void {
  * and the images stay.
  */
 export async function settleResume(name: string): Promise<void> {
-  if (wentOn(name)) {
+  if (hasRun(name)) {
     discardCheckpoint(name);
     await goOn(name);
   } else endHalfMade(name);
@@ -71,13 +71,15 @@ export async function settleResume(name: string): Promise<void> {
 
 /** The same of processes that a snapshot kept: their images here are the snapshot's and go in any case. Says whether they went on. */
 export function settleRun(name: string): boolean {
-  const goes = wentOn(name);
+  const goes = hasRun(name);
   if (!goes) endHalfMade(name);
   discardCheckpoint(name);
   return goes;
 }
 
-const wentOn = (name: string): boolean => readInitRecord(name) !== undefined || readExit(name) !== undefined;
+/** Whether it has run since the host's boot, or since that was forgotten. */
+export const hasRun = (name: string): boolean =>
+  readInitRecord(name) !== undefined || readExit(name) !== undefined;
 
 function endHalfMade(name: string): void {
   cgroups().kill(name);

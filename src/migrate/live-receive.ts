@@ -10,7 +10,7 @@ import { linkPasses, placeForPass } from "../checkpoint/passes.ts";
 import { firstImage, firstWaits, newImages, renameCgroups } from "../checkpoint/place.ts";
 import { type CheckpointRecord, imagesDir, readable, saveRecord } from "../checkpoint/record.ts";
 import type { LockedContainer } from "../container/container.ts";
-import { KEPT_PACKETS, type Packet } from "../network/packets.ts";
+import { KEPT_PACKETS, MOST_BYTES, PACKET_BYTES, type Packet } from "../network/packets.ts";
 import { cgroups } from "../resources/cgroup.ts";
 import { unpackFiles } from "./bundle.ts";
 import type { Offer } from "./messages.ts";
@@ -45,6 +45,7 @@ export function comingTo(container: LockedContainer, { manifest }: Offer): Comin
   let pid = 0;
   return {
     expect: async (console) => {
+      if (expected !== undefined) throw outOfTurn("expect");
       mustHaveAddress(state.address, manifest.address);
       placeForImages(name);
       expected = await expectImages(container, { console });
@@ -64,8 +65,9 @@ export function comingTo(container: LockedContainer, { manifest }: Offer): Comin
       takeOver(container, { record, cgroup, baseUid: manifest.baseUid }, false);
     },
     revive: async (giveUp) => {
+      if (expected === undefined) throw outOfTurn("revive");
       try {
-        if (expected !== undefined) ({ pid } = await expected.goOn(WATCH_MS));
+        ({ pid } = await expected.goOn(WATCH_MS));
       } catch (error) {
         giveUp();
         throw error;
@@ -84,13 +86,20 @@ export function comingTo(container: LockedContainer, { manifest }: Offer): Comin
   };
 }
 
-/** What has come for a guest while it stood still. */
+/** What has come for a guest while it stood still. Fails with migrate.failed on more than a source can have kept. */
 export async function takePackets(chunks: AsyncIterable<Uint8Array>): Promise<readonly Packet[]> {
   const packets: Packet[] = [];
-  for await (const { content } of unpackFiles(chunks))
-    if (packets.length < KEPT_PACKETS) packets.push(content);
+  let bytes = 0;
+  for await (const { content } of unpackFiles(chunks)) {
+    bytes += content.length;
+    if (packets.length === KEPT_PACKETS || content.length > PACKET_BYTES || bytes > MOST_BYTES)
+      throw new BerthError("migrate.failed", "the other side sent more packets than it can have kept");
+    packets.push(content);
+  }
   return packets;
 }
+
+const outOfTurn = (word: string): BerthError => new BerthError("migrate.failed", `${word} came out of turn`);
 
 /** What passes over the memory have brought stays. */
 const placeForImages = (name: string): string =>

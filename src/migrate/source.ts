@@ -189,6 +189,11 @@ async function switchOver(move: Move, ran: boolean, kept: Kept): Promise<void> {
       await goBack(move, intent, ran);
       throw error;
     }
+    if (!line.isCut())
+      move.progress.emit({
+        type: "warning",
+        text: `${move.terms.name} is at ${move.request.to.host} now, which says: ${asBerthError(error).message}`,
+      });
   }
   declareIntent(container.name, departure(move, "gone"));
 }

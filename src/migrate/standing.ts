@@ -21,9 +21,17 @@ export async function standingHere(id: string): Promise<Standing> {
   if (hasArrived(id)) return { mark: "arrived", name: waiting?.name ?? null };
   if (waiting === undefined) return nothing;
   const { name, intent } = waiting;
-  if (!intent.live || statusOf(name).state !== "stopped") return { mark: "ready", name };
-  await settleHere(id, false);
-  return nothing;
+  const ready: Standing = { mark: "ready", name };
+  if (!intent.live || statusOf(name).state !== "stopped") return ready;
+  return await withLock(name, async (lock) => {
+    // Who had the lock may have made it this host's own meanwhile, or removed it.
+    if (hasArrived(id)) return { mark: "arrived", name };
+    const same = readIntent(name);
+    if (same?.operation !== "arrive" || same.id !== id) return nothing;
+    if (statusOf(name).state !== "stopped") return ready;
+    await settleWaiting(lock, same, false);
+    return nothing;
+  });
 }
 
 type Waiting = { readonly name: string; readonly intent: IntentOf<"arrive"> };

@@ -23,7 +23,9 @@ const SKF_AD_PKTTYPE = 0xfffff004;
 /** What is kept at most, with what the kernel counts beside the packets; and the longest of them, with struct virtio_net_hdr. */
 const KEPT_BYTES = 4 << 20;
 export const KEPT_PACKETS = 4096;
-const PACKET_BYTES = 128 << 10;
+export const PACKET_BYTES = 128 << 10;
+/** The kernel doubles what it is told to keep (socket(7), SO_RCVBUF). */
+export const MOST_BYTES = 2 * KEPT_BYTES;
 
 /** A packet as the kernel gives and takes it: struct virtio_net_hdr, which tells what of its sums is still to be done, and the frame. */
 export type Packet = Uint8Array;
