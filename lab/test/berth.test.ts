@@ -49,7 +49,7 @@ function suiteOn(kind: KindName): void {
       cgroups: "present",
       AppArmor: "present",
       "project quota": "present",
-      "soft-dirty": "present",
+      "pre-copy": "present",
       "storage image": "present",
     });
   });
