@@ -120,6 +120,7 @@ export function releaseRuntime(name: string): void {
 /** The plans of a start, and the digest of the files that tell the guest who it is. */
 export type Plans = { readonly start: Plan; readonly attach: Plan; readonly identity: string };
 
+/** What a start of it as it is now does. Throws what stands in the way of one. */
 export function plans(
   { name, config, state }: LockedContainer,
   { mounts, volumeRecords }: ResolvedMounts,
